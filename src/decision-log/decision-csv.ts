@@ -35,6 +35,10 @@ const columns: readonly Column[] = [
   ['instance', (record) => record.instance],
   ['writer', (record) => record.writer],
   ['sequence', (record) => record.sequence],
+  ['localInstance', (record) => record.local?.instance],
+  ['localNumber', (record) => record.local?.number],
+  ['decidedAt', (record) => record.local?.decidedAt],
+  ['disputed', (record) => record.disputed && JSON.stringify(record.disputed)],
 ];
 
 const resolvedColumn: Column = ['resolved', ({ resolved }) => resolved && JSON.stringify(resolved)];

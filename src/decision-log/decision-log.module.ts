@@ -18,6 +18,9 @@ import { Erasures } from './erasure/erasures.js';
 import { Holds } from './holds/holds.js';
 import { PostgresHolds } from './holds/postgres/postgres-holds.js';
 import { SqliteHolds } from './holds/sqlite/sqlite-holds.js';
+import { LocalInstances } from './local/local-instances.js';
+import { PostgresLocalInstances } from './local/postgres/postgres-local-instances.js';
+import { SqliteLocalInstances } from './local/sqlite/sqlite-local-instances.js';
 import { PostgresDecisionLog } from './postgres/postgres-decision-log.js';
 import { ShippingObservers } from './shipping-observers.js';
 import { SqliteDecisionLog } from './sqlite/sqlite-decision-log.js';
@@ -44,6 +47,14 @@ function latestMsOf({ maxBatchSeconds }: Config): number {
         database instanceof PostgresDatabase
           ? PostgresHolds.open(database)
           : database.open((path) => SqliteHolds.open(path)),
+    },
+    {
+      provide: LocalInstances,
+      inject: [Config, ServiceDatabase],
+      useFactory: (config: Config, database: SqliteDatabase | PostgresDatabase): Promise<LocalInstances> =>
+        database instanceof PostgresDatabase
+          ? PostgresLocalInstances.open(database)
+          : database.open((path) => SqliteLocalInstances.open(path, config.decisionLog === 'fsync')),
     },
     {
       provide: DecisionLog,
@@ -112,7 +123,7 @@ function latestMsOf({ maxBatchSeconds }: Config): number {
         }),
     },
   ],
-  exports: [CommitObservers, DecisionLog, ErasureOrders, Erasures, Holds, ShippingObservers],
+  exports: [CommitObservers, DecisionLog, ErasureOrders, Erasures, Holds, LocalInstances, ShippingObservers],
 })
 export class DecisionLogModule implements OnModuleInit, OnApplicationShutdown {
   constructor(
@@ -120,6 +131,7 @@ export class DecisionLogModule implements OnModuleInit, OnApplicationShutdown {
     private readonly holds: Holds,
     private readonly erasures: Erasures,
     private readonly orders: ErasureOrders,
+    private readonly instances: LocalInstances,
   ) {}
 
   async onModuleInit(): Promise<void> {
@@ -134,6 +146,7 @@ export class DecisionLogModule implements OnModuleInit, OnApplicationShutdown {
     } finally {
       await this.orders.close();
       await this.holds.close();
+      await this.instances.close();
     }
   }
 }

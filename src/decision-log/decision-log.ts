@@ -2,6 +2,8 @@ import type { DecisionLogStatus, DecisionLogStorage } from './decision-log-statu
 import type { NewDecisionRecord } from './decision-record.js';
 import type { ErasureCounts } from './erasure/erase-group.js';
 import type { ErasableLog, ErasingOrders, OnErased } from './erasure/erasures.js';
+import type { MissingRecords } from './local/local-instances.js';
+import type { LogPlace, WriterStanding } from './local/log-place.js';
 import type { LogWriters } from './log-writers.js';
 import type { StoredProofs } from './proof/decision-proofs.js';
 import type { NoteSigner } from './proof/signed-note.js';
@@ -59,6 +61,32 @@ export abstract class DecisionLog extends RecordedDecisions implements ErasableL
    * @throws VerdictError as `append` does
    */
   abstract appendBulk(records: readonly NewDecisionRecord[], room: number): Promise<void>;
+
+  /**
+   * Where this process's own records end now; undefined in mode `off`.
+   *
+   * @throws VerdictError `decision_log_unavailable` while it cannot be said
+   */
+  abstract get place(): LogPlace | undefined;
+
+  /** Who can say what a writer has recorded. */
+  abstract standing(writer: number): Promise<WriterStanding>;
+
+  /**
+   * The numbers of a client's instance that stand in the log behind a place of its writer: of this process, or of one that has
+   * ended. Those of records that wait for their commit are not among them.
+   */
+  abstract recordedNumbers(instance: string, behind: LogPlace): Promise<ReadonlySet<number>>;
+
+  /**
+   * Commits a note of records of a client that are missing.
+   *
+   * @throws VerdictError `decision_log_unavailable`
+   */
+  abstract noteMissing(missing: MissingRecords): Promise<void>;
+
+  /** The `since` of the notes of a cause behind a place of its writer, as for `recordedNumbers`. */
+  abstract notedTimes(cause: MissingRecords['cause'], behind: LogPlace): Promise<ReadonlySet<number>>;
 
   /** The log as it grows: all records that any writer commits here (with PostgreSQL: ships). */
   abstract get feed(): RecordFeed;

@@ -63,13 +63,18 @@ export class DecisionFilters extends CountedFilters {
   @OptionalText(1_024)
   readonly resourceType?: string;
 
-  /** The door it came through: `decide`, `batch`, `authzen`… */
+  /** The door it came through: `decide`, `batch`, `authzen`, `local`… */
   @OptionalName(256)
   readonly via?: string;
 
   /** An obligation of the answer: its text, its `id` or `type`, or the name of one of its members. */
   @OptionalText(1_024)
   readonly obligation?: string;
+
+  /** `true`: decisions of clients that say they gave another answer than the service finds. */
+  @IsOptional()
+  @IsIn(['true'])
+  readonly disputed?: string;
 
   /** A text within an id, the reason or an attribute; A–Z match in either case. */
   @OptionalText(256)

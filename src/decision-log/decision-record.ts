@@ -95,13 +95,54 @@ export class SearchRecord {
   readonly results!: readonly string[];
 }
 
+/** Where a decision came from that a client made in its own process. */
+export class LocalDecision {
+  @Text({ description: 'The name that the client made up: 128 random bits in hexadecimal.' })
+  readonly instance!: string;
+
+  @Integer({ description: '1, 2, 3… within the instance.' })
+  readonly number!: number;
+
+  @Time({ description: 'When it was decided, by the clock of the client.' })
+  readonly decidedAt!: string;
+}
+
+/** A rule, and why. What files and messages a client names is not kept: it can write anything there. */
+export class DisputedReason {
+  @Text()
+  readonly code!: string;
+
+  @Texts({ optional: true })
+  readonly rule?: readonly string[] | undefined;
+}
+
+/** The answer that a client gave, where the service decides otherwise. */
+export class DisputedAnswer {
+  @OneOf(effects)
+  readonly decision!: Effect;
+
+  @Part(() => DisputedReason)
+  readonly reason!: DisputedReason;
+
+  @Texts({ description: 'The codes of its errors.' })
+  readonly errors!: readonly string[];
+
+  @ListOfAnything()
+  readonly obligations!: readonly Json[];
+
+  @Text({ description: 'The engine that it says it was decided by.' })
+  readonly engineVersion!: string;
+}
+
 export class DecisionRecord {
   /** From `DecisionLog.nextId`. */
   @Text({ description: 'UUIDv7.' })
   readonly id!: string;
 
   /** UTC, milliseconds. */
-  @Time({ description: "When it was decided, by the service's clock." })
+  @Time({
+    description: "When it was decided, by the service's clock; of a decision in a client's process, when it came here.",
+  })
   readonly time!: string;
 
   @Text()
@@ -136,7 +177,8 @@ export class DecisionRecord {
   readonly candidate?: 'canary' | undefined;
 
   @Time({
-    description: 'The time that the evaluation saw; it differs from `time` only where a request may set it.',
+    description:
+      'The time that the evaluation saw; it differs from `time` only where a request may set it, or a client decided.',
   })
   readonly clock!: string;
 
@@ -161,6 +203,20 @@ export class DecisionRecord {
   })
   readonly erased?: RecordErasure | undefined;
 
+  @Part(() => LocalDecision, {
+    optional: true,
+    description:
+      'Given when a client decided in its own process. What else the record says of the answer the service found itself.',
+  })
+  readonly local?: LocalDecision | undefined;
+
+  @Part(() => DisputedAnswer, {
+    optional: true,
+    description:
+      'Given when a client says that it gave another answer than the service finds, which stands in the record.',
+  })
+  readonly disputed?: DisputedAnswer | undefined;
+
   @Text()
   readonly caller!: string;
 
@@ -170,7 +226,7 @@ export class DecisionRecord {
   })
   readonly authentication!: string;
 
-  @Text({ description: 'The door it came through: `decide`, `batch`, `authzen`…' })
+  @Text({ description: 'The door it came through: `decide`, `batch`, `authzen`, `local`…' })
   readonly via!: string;
 
   @Text()

@@ -207,6 +207,8 @@ function wholeRecord(own: OwnMembers, common: StoredCommon, sequence: number): D
     obligations: own.obligations ?? [],
     ...(own.search !== undefined && { search: own.search }),
     ...(own.erased !== undefined && { erased: own.erased }),
+    ...(own.local !== undefined && { local: own.local }),
+    ...(own.disputed !== undefined && { disputed: own.disputed }),
     caller: own.caller ?? common.caller,
     authentication: own.authentication ?? common.authentication,
     via: own.via ?? common.via,

@@ -141,6 +141,8 @@ export function lineTexts(line: string, common: CommonTexts): LineTexts | undefi
   let errors: string | undefined;
   let obligations: string | undefined;
   let search: string | undefined;
+  let local: string | undefined;
+  let disputed: string | undefined;
   let caller: string | undefined;
   let authentication: string | undefined;
   let via: string | undefined;
@@ -149,6 +151,8 @@ export function lineTexts(line: string, common: CommonTexts): LineTexts | undefi
     errors = reader.member('"errors":');
     obligations = reader.member('"obligations":');
     search = reader.member('"search":');
+    local = reader.member('"local":');
+    disputed = reader.member('"disputed":');
     caller = reader.member('"caller":');
     authentication = reader.member('"authentication":');
     via = reader.member('"via":');
@@ -187,9 +191,9 @@ export function lineTexts(line: string, common: CommonTexts): LineTexts | undefi
 
   const whole =
     `{"authentication":${authentication ?? values.authentication},"caller":${caller ?? values.caller},` +
-    `${candidate === undefined ? '' : `"candidate":${candidate},`}"clock":${clock ?? timeOf},"decision":${decision},"durationUs":${durationUs},` +
+    `${candidate === undefined ? '' : `"candidate":${candidate},`}"clock":${clock ?? timeOf},"decision":${decision},${disputed === undefined ? '' : `"disputed":${disputed},`}"durationUs":${durationUs},` +
     `"engineVersion":${engineVersion ?? values.engineVersion},"errors":${errors ?? '[]'},"id":${id},${common.instance}` +
-    `${masked === undefined ? '' : `"masked":${masked},`}"obligations":${obligations ?? '[]'},` +
+    `${local === undefined ? '' : `"local":${local},`}${masked === undefined ? '' : `"masked":${masked},`}"obligations":${obligations ?? '[]'},` +
     `"policySet":${policySet ?? values.policySet},"policyVersion":${policyVersion ?? values.policyVersion},` +
     `"reason":${reason},"request":${request},"requestId":${requestId},` +
     `${revision === undefined ? '' : `"revision":${revision},`}${search === undefined ? '' : `"search":${search},`}` +

@@ -5,7 +5,9 @@ import { Integer, OneOf, Time } from '../answers/members.js';
  * not be written. `not_flushed`: the process ended without warning. `file_missing`, `file_damaged`: they were recorded,
  * and the file that held them is gone or cannot be read. In a log that replicas share, `retired`: the replica that has them
  * was given up; `expired`: they came when the retention had already removed their day. `removed`: the retention removed them
- * while all was read; it is in what was read then, and stored nowhere.
+ * while all was read; it is in what was read then, and stored nowhere. Of decisions in a client's own process:
+ * `lost_by_client`: the client says so; `refused_from_client`: the service did not take them; `client_silent`: it was not heard of
+ * for a day and did not say that it ended.
  */
 const gapCauses = [
   'queue_full',
@@ -16,6 +18,9 @@ const gapCauses = [
   'retired',
   'expired',
   'removed',
+  'lost_by_client',
+  'refused_from_client',
+  'client_silent',
 ] as const;
 export type GapCause = (typeof gapCauses)[number];
 

@@ -74,6 +74,11 @@ const columns: Readonly<Record<string, ConditionColumn>> = {
   durationUs: plain(({ durationUs }) => durationUs),
   candidate: plain(({ candidate }) => candidate),
   masked: plain(({ masked = false }) => masked),
+  local: { value: ({ local }) => local?.instance, source: ({ local }) => json(local) },
+  disputed: {
+    value: ({ disputed }) => disputed !== undefined,
+    source: ({ disputed }) => json(disputed),
+  },
   id: plain(({ id }) => id),
   time: plain(({ time }) => seconds(time)),
   clock: plain(({ clock }) => seconds(clock)),

@@ -39,6 +39,7 @@ const scannedFields = {
     text: (value) => JSON.stringify(value),
     test: ({ obligations }, value) => obligations.some((obligation) => isCalled(obligation, value)),
   },
+  disputed: { text: () => '"disputed":{', test: ({ disputed }) => disputed !== undefined },
 } as const satisfies Readonly<Record<string, ScannedTest>>;
 type ScannedField = keyof typeof scannedFields;
 const scannedFieldNames = Object.keys(scannedFields) as readonly ScannedField[];

@@ -61,6 +61,8 @@ export function recordTexts(record: NewDecisionRecord, common: CommonTexts, time
   const candidate = record.candidate === undefined ? '' : `"candidate":${quoted(record.candidate)},`;
   const search = record.search === undefined ? '' : `"search":${canonicalJson(record.search)},`;
   const erased = record.erased === undefined ? '' : `"erased":${canonicalJson(record.erased)},`;
+  const local = record.local === undefined ? '' : `"local":${canonicalJson(record.local)},`;
+  const disputed = record.disputed === undefined ? '' : `"disputed":${canonicalJson(record.disputed)},`;
   const traceId = record.traceId === undefined ? '' : `"traceId":${quoted(record.traceId)},`;
   const durationUs = `${record.durationUs}`;
   const own = (name: Exclude<RepeatedMember, 'semantics'>): string =>
@@ -86,15 +88,15 @@ export function recordTexts(record: NewDecisionRecord, common: CommonTexts, time
   line += `"decision":"${record.decision}","reason":${reason},`;
   if (errors !== '[]') line += `"errors":${errors},`;
   if (obligations !== '[]') line += `"obligations":${obligations},`;
-  line += search + erased;
+  line += search + erased + local + disputed;
   if (record.caller !== members.caller) line += `"caller":${caller},`;
   if (record.authentication !== members.authentication) line += `"authentication":${authentication},`;
   if (record.via !== members.via) line += `"via":${via},`;
   line += `"requestId":${requestId},${traceId}"durationUs":${durationUs}}`;
 
   const whole =
-    `{"authentication":${authentication},"caller":${caller},${candidate}"clock":"${clock}","decision":"${record.decision}",` +
-    `"durationUs":${durationUs},"engineVersion":${engineVersion},${erased}"errors":${errors},"id":${id},${common.instance}${masked}` +
+    `{"authentication":${authentication},"caller":${caller},${candidate}"clock":"${clock}","decision":"${record.decision}",${disputed}` +
+    `"durationUs":${durationUs},"engineVersion":${engineVersion},${erased}"errors":${errors},"id":${id},${common.instance}${local}${masked}` +
     `"obligations":${obligations},"policySet":${policySet},"policyVersion":${policyVersion},"reason":${reason},` +
     `"request":${request},"requestId":${requestId},${revision}${search}"semantics":${semantics},"time":"${time}",` +
     `${traceId}"via":${via}}`;

@@ -38,6 +38,8 @@ export function readRecordLine(line: string, common: CommonMembers): RecordedLin
       reason: own.reason,
       search: own.search,
       erased: own.erased,
+      local: own.local,
+      disputed: own.disputed,
       caller: own.caller ?? common.caller,
       authentication: own.authentication ?? common.authentication,
       via: own.via ?? common.via,

@@ -9,6 +9,14 @@ const inRequest = (change: (request: NewDecisionRecord['request'], id: string) =
   return ({ request }, id) => ({ request: { ...request, ...change(request, id) } as NewDecisionRecord['request'] });
 };
 
+const otherAnswer = {
+  decision: 'deny',
+  reason: { code: 'c' },
+  errors: [],
+  obligations: [],
+  engineVersion: '0.1.0',
+} as const;
+
 /** Where a record can hold an id, and how it concerns the person then. */
 const places: readonly (readonly [place: string, change: Change, concerns: boolean])[] = [
   ['subject', inRequest(({ subject }, id) => ({ subject: { ...subject, id } })), true],
@@ -22,6 +30,8 @@ const places: readonly (readonly [place: string, change: Change, concerns: boole
   ['rule', ({ reason }, id) => ({ reason: { ...reason, rule: ['p', id, 'invoice'] } }), true],
   ['message', ({ reason }, id) => ({ reason: { ...reason, message: id } }), true],
   ['obligation', (_record, id) => ({ obligations: [{ notify: id }] }), true],
+  ['disputed rule', (_record, id) => ({ disputed: { ...otherAnswer, reason: { code: 'c', rule: ['p', id] } } }), true],
+  ['disputed obligation', (_record, id) => ({ disputed: { ...otherAnswer, obligations: [[id]] } }), true],
   ['result', (_record, id) => ({ search: { kind: 'subject', results: ['ann', id], complete: true } as never }), true],
   [
     'pointer',

@@ -331,7 +331,7 @@ export function describeConditions(newHome: MakeLogHome): void {
       ).toEqual(items);
       let table = '';
       for await (const piece of log.export({ expand: 'resolved', format: 'csv' }, scope)) table += piece;
-      expect(table.split('\r\n')[0]).toMatch(/,sequence,resolved$/);
+      expect(table.split('\r\n')[0]).toMatch(/,disputed,resolved$/);
       expect(table).not.toContain('078-05-1120');
     });
 

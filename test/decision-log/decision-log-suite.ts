@@ -2,6 +2,7 @@
 import { describe } from 'vitest';
 import { describeConditions } from './condition-suite.js';
 import { describeExports } from './export-suite.js';
+import { describeLocalRecords } from './local-suite.js';
 import type { MakeLogHome } from './log-home.js';
 import { describeRecording } from './recording-suite.js';
 import { describeSearches } from './search-suite.js';
@@ -17,5 +18,6 @@ export function describeDecisionLog(name: string, newHome: MakeLogHome): void {
     describeExports(newHome);
     describeCounts(newHome);
     describeStreams(newHome);
+    describeLocalRecords(newHome);
   });
 }

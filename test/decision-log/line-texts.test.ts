@@ -62,6 +62,19 @@ const records: Partial<NewDecisionRecord>[] = [
     errors: [{ code: 'type_error', message: '{' }],
   },
   { obligations: [{ id: 'o', type: 't', properties: { z: 1, a: [']'] } }], requestId: '"}' },
+  { local: { instance: '0'.repeat(32), number: 41, decidedAt: '2026-11-29T12:00:00.001Z' }, clock: time - 6 },
+  {
+    masked: true,
+    via: 'local',
+    local: { instance: 'f'.repeat(32), number: 1, decidedAt: '2026-11-29T12:00:00.007Z' },
+    disputed: {
+      decision: 'allow',
+      reason: { code: 'rule_allowed', rule: ['p', '"},'] },
+      errors: ['type_error'],
+      obligations: [{ z: 1, a: '\\' }],
+      engineVersion: '0.1.0',
+    },
+  },
 ];
 
 describe('the line of a record', () => {

@@ -16,6 +16,7 @@ const filterNames = [
   'requestId',
   'traceId',
   'instance',
+  'disputed',
   'q',
   'filter',
 ] as const;
@@ -33,7 +34,7 @@ const about: Readonly<Record<FilterName, string>> = {
   resource: 'id of the resource',
   resourceType: 'type of the resource',
   obligation: 'an obligation: its text, its id or type, or the name of a member',
-  via: 'the door it came through: decide, batch, authzen',
+  via: 'the door it came through: decide, batch, authzen, local',
   decision: 'the answer',
   reason: "the reason's code",
   policySet: 'name of the policy set',
@@ -42,6 +43,7 @@ const about: Readonly<Record<FilterName, string>> = {
   requestId: 'id of the request',
   traceId: 'id of the trace that the request belonged to',
   instance: 'name of the instance that answered',
+  disputed: 'only where a client says that it answered otherwise than the service does',
   from: 'from this time on (RFC 3339), or from this day on: 2026-03-03',
   to: 'before this time, or up to the end of this day',
   tz: 'time zone of days: Europe/Zurich; without it UTC',
@@ -58,6 +60,7 @@ const placeholders: { readonly [name in FilterName]?: string } = {
 
 function filter(name: FilterName): Option {
   const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  if (name === 'disputed') return new Option(`--${flag}`, about[name]);
   const option = new Option(`--${flag} <${placeholders[name] ?? 'text'}>`, about[name]);
   return name === 'decision' ? option.choices(['allow', 'deny']) : option;
 }
@@ -84,7 +87,8 @@ export function addStatsOptions(command: Command): void {
 /** The filters that were given. */
 export function filtersOf(options: DecisionFilters): DecisionFilters {
   checkZone(options, '');
-  return pick(options, [...filterNames, ...tallyNames, ...timeNames]);
+  const { disputed, ...texts } = pick(options, [...filterNames, ...tallyNames, ...timeNames]);
+  return { ...texts, ...(disputed !== undefined && { disputed: 'true' }) };
 }
 
 /** The question that `verdict log stats` asks. */

@@ -2,7 +2,7 @@ import type { Diagnostic, Reason } from '../../core/decision.js';
 import { nameOfStep } from '../../core/json-pointer.js';
 import { quotedIn } from '../../core/quote.js';
 import type { Action, DecisionRequest, Entity, Json, JsonObject } from '../../core/request.js';
-import type { NewDecisionRecord } from '../decision-record.js';
+import type { DisputedAnswer, NewDecisionRecord } from '../decision-record.js';
 import type { ErasureOrder, StandingOrders } from './standing-orders.js';
 
 /** Stands where an erased value was. */
@@ -11,7 +11,7 @@ export const erasedValue = '[erased]';
 /** What of a record an erasure can change. */
 export type ErasableMembers = Pick<
   NewDecisionRecord,
-  'request' | 'reason' | 'errors' | 'obligations' | 'search' | 'caller' | 'requestId' | 'traceId'
+  'request' | 'reason' | 'errors' | 'obligations' | 'search' | 'disputed' | 'caller' | 'requestId' | 'traceId'
 >;
 
 export interface ErasedMembers {
@@ -26,7 +26,7 @@ export interface ErasedMembers {
  * Erases persons from a record.
  *
  * - A record about a person (subject or resource have the id) loses that id, all attributes, the values of rules, messages,
- *   pointers and obligations.
+ *   pointers and obligations, also those of an answer that is disputed.
  * - In any other one each value that is equal to the id is replaced, wherever it is: ids, types, attributes at any depth and
  *   their names, results of a search, the caller, rules, messages. The message of an error goes, if it quotes such a value, or if the
  *   request or its rule or pointer had one: it may quote a part of it.
@@ -70,6 +70,9 @@ function withoutDetails(record: ErasableMembers): ErasableMembers {
       ...(error.line !== undefined && { line: error.line }),
     })),
     obligations: [],
+    ...(record.disputed !== undefined && {
+      disputed: { ...record.disputed, reason: { code: record.disputed.reason.code }, obligations: [] },
+    }),
   };
 }
 
@@ -89,7 +92,7 @@ class Eraser {
   ) {}
 
   members(record: ErasableMembers): ErasableMembers {
-    const { reason, errors, obligations, search, caller, requestId, traceId } = record;
+    const { reason, errors, obligations, search, disputed, caller, requestId, traceId } = record;
     const request = this.request(record.request);
     this.isInRequest = this.orders.size > 0;
     return {
@@ -98,6 +101,7 @@ class Eraser {
       errors: errors.map((error) => this.error(error)),
       obligations: obligations.map((obligation) => this.json(obligation)),
       ...(search !== undefined && { search: { ...search, results: search.results.map((each) => this.text(each)) } }),
+      ...(disputed !== undefined && { disputed: this.disputed(disputed) }),
       caller: this.text(caller),
       requestId: this.text(requestId),
       ...(traceId !== undefined && { traceId: this.text(traceId) }),
@@ -152,6 +156,18 @@ class Eraser {
       ...reason,
       ...(rule !== undefined && { rule: rule.map((each) => this.text(each)) }),
       ...(message !== undefined && { message: this.json(message) }),
+    };
+  }
+
+  /** A client can have written anything there, also where the service writes codes. */
+  private disputed(answer: DisputedAnswer): DisputedAnswer {
+    const { code, rule } = answer.reason;
+    return {
+      ...answer,
+      reason: { code: this.text(code), ...(rule !== undefined && { rule: rule.map((each) => this.text(each)) }) },
+      errors: answer.errors.map((each) => this.text(each)),
+      obligations: answer.obligations.map((each) => this.json(each)),
+      engineVersion: this.text(answer.engineVersion),
     };
   }
 

@@ -16,6 +16,8 @@ import type { ErasingOrders, OnErased } from '../erasure/erasures.js';
 import { StandingOrders } from '../erasure/standing-orders.js';
 import type { ExportQuery } from '../export-query.js';
 import { noHolds } from '../holds/holds.js';
+import type { MissingRecords } from '../local/local-instances.js';
+import type { LogPlace, WriterStanding } from '../local/log-place.js';
 import type { GroupsQuery, LogGroups } from '../log-groups.js';
 import type { LogWriters } from '../log-writers.js';
 import type { NoteSigner } from '../proof/signed-note.js';
@@ -29,7 +31,9 @@ import { JournalOwnTail } from './journal-own-tail.js';
 import { keySegments } from './key-segments.js';
 import { addKeys } from './log-key-table.js';
 import { PostgresErasureOrders } from './postgres-erasure-orders.js';
+import { addSharedNumbers } from './recorded-numbers.js';
 import { SharedErasure } from './shared-erasure.js';
+import { sharedGapTimes } from './shared-gaps.js';
 import { LostIndexKey, lockedLog, SharedKeys } from './shared-keys.js';
 import { sharedLogMigrations } from './shared-migrations.js';
 import { SharedProofs } from './shared-proofs.js';
@@ -315,6 +319,42 @@ export class PostgresDecisionLog extends DecisionLog {
   async appendBulk(records: readonly NewDecisionRecord[], room: number): Promise<void> {
     await this.own?.appendBulk(records, room);
     if (this.options.mode === 'replicated') await this.replicated();
+  }
+
+  get place(): LogPlace | undefined {
+    if (this.own === undefined) return undefined;
+    const { writer } = this.shipper!.status;
+    // Nobody could find out what became of a claim of a writer without a number.
+    if (writer === undefined) throw unavailable('does not know this replica yet');
+    return { ...this.own.place!, writer };
+  }
+
+  async standing(writer: number): Promise<WriterStanding> {
+    if (this.shipper?.status.writer === writer) return 'own';
+    const { writers } = await this.writers();
+    const state = writers.find((each) => each.writer === writer)?.state;
+    return state === 'running' || state === 'silent' ? 'away' : 'ended';
+  }
+
+  async recordedNumbers(instance: string, behind: LogPlace): Promise<ReadonlySet<number>> {
+    const { own, shipper } = this;
+    const isOwn = own !== undefined && shipper?.status.writer === behind.writer;
+    const numbers = new Set(isOwn ? await own.recordedNumbers(instance, behind) : []);
+    // What was shipped long ago is not in the journal any more.
+    if (!isOwn || (await own.journal.first()) > behind.sequence + 1)
+      await this.readable(() =>
+        addSharedNumbers({ database: this.database, keys: this.keys }, instance, behind, numbers),
+      );
+    return numbers;
+  }
+
+  async noteMissing(missing: MissingRecords): Promise<void> {
+    await this.own?.noteMissing(missing);
+  }
+
+  async notedTimes(cause: MissingRecords['cause'], behind: LogPlace): Promise<ReadonlySet<number>> {
+    if (this.shipper?.status.writer === behind.writer) return this.journal.notedTimes(cause, behind);
+    return this.readable(() => sharedGapTimes(this.database, cause, behind));
   }
 
   readonly feed: RecordFeed;

@@ -1,4 +1,6 @@
-import type { StoredGap } from '../log-gap.js';
+import type { PostgresDatabase } from '../../database/postgres/postgres-database.js';
+import type { LogPlace } from '../local/log-place.js';
+import type { GapCause, StoredGap } from '../log-gap.js';
 import type { OwnTail } from './own-tail.js';
 import { tailWriter } from './own-tail.js';
 import { comparePositions, type RecordPosition } from './record-position.js';
@@ -52,6 +54,19 @@ export async function readSharedGaps(
   });
   if (further.length === 0) return stored;
   return [...stored, ...further].sort((a, b) => comparePositions(placeOfGap(b), placeOfGap(a))).slice(0, limit);
+}
+
+/** The times at which the gaps of a writer with a cause begin that lie behind a place. */
+export async function sharedGapTimes(
+  database: Pick<PostgresDatabase, 'query' | 'table'>,
+  cause: GapCause,
+  { writer, sequence }: LogPlace,
+): Promise<ReadonlySet<number>> {
+  const rows = await database.query<{ since: number }>(
+    `SELECT since FROM ${database.table('decision_gap')} WHERE writer = $1 AND after >= $2 AND cause = $3`,
+    [writer, sequence, cause],
+  );
+  return new Set(rows.map(({ since }) => since));
 }
 
 /** The gaps that only the own journal may know of. */

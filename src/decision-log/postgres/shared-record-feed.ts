@@ -113,7 +113,7 @@ async function readPart(transaction: LogTransaction, after: StreamPosition): Pro
 }
 
 /** The next rows of a writer behind a record, in the order of their sequences. */
-async function readRows(
+export async function readRows(
   transaction: LogTransaction,
   days: readonly string[],
   writer: number,

@@ -17,6 +17,9 @@ import { ErasureCounts } from '../erasure/erase-group.js';
 import type { ErasingOrders, OnErased } from '../erasure/erasures.js';
 import type { ExportQuery } from '../export-query.js';
 import { noHolds } from '../holds/holds.js';
+import type { MissingRecords } from '../local/local-instances.js';
+import type { LogPlace, WriterStanding } from '../local/log-place.js';
+import { addRecordedNumbers } from '../local/recorded-numbers.js';
 import type { GroupsQuery, LogGroups } from '../log-groups.js';
 import { type LogWriter, type LogWriters, writerNotFound, writerRunning } from '../log-writers.js';
 import { Losses } from '../losses.js';
@@ -357,9 +360,49 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     }
     this.bulkRoom.giveBack(room - records.length);
     const groups = new Set(records.map((record) => this.group.add(record)));
-    const committed = Promise.all(groups).finally(() => this.bulkRoom.giveBack(records.length));
+    // None of them is committed after this has failed.
+    const committed = allSettled(groups).finally(() => this.bulkRoom.giveBack(records.length));
     if (mode === 'async') committed.catch(() => undefined);
     else await committed;
+  }
+
+  get place(): LogPlace | undefined {
+    if (this.options.mode === 'off') return undefined;
+    if (this.trouble !== undefined) throw unavailable('cannot be written', this.trouble.error);
+    return { writer: onlyWriter, sequence: this.journal.end };
+  }
+
+  async standing(): Promise<WriterStanding> {
+    return 'own';
+  }
+
+  async recordedNumbers(instance: string, { sequence }: LogPlace): Promise<ReadonlySet<number>> {
+    const numbers = new Set<number>();
+    for (let from = sequence; from < this.journal.end; ) {
+      const { groups, to } = await readable(this.journal.read(from, recordsAtOnce));
+      if (to === from) break;
+      for (const { first, count, text } of groups)
+        addRecordedNumbers(instance, { first, count, records: text.toString() }, numbers);
+      from = to;
+    }
+    return numbers;
+  }
+
+  async noteMissing({ lost, since, until, cause }: MissingRecords): Promise<void> {
+    if (this.options.mode === 'off') return;
+    const journal = this.files?.journal;
+    if (journal === undefined || this.trouble !== undefined) throw unavailable('cannot be written');
+    try {
+      await journal.noteGap({ after: journal.end.sequence, lost, since, until }, cause);
+    } catch (error) {
+      this.kept.failed(error);
+      throw unavailable('cannot be written', error);
+    }
+  }
+
+  async notedTimes(cause: MissingRecords['cause'], { sequence }: LogPlace): Promise<ReadonlySet<number>> {
+    const gaps = await readable(this.journal.gaps(sequence));
+    return new Set(gaps.flatMap((gap) => (gap.cause === cause ? [gap.since] : [])));
   }
 
   readonly feed = new SqliteRecordFeed(() => this.view(), onlyWriter);
@@ -528,6 +571,15 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
 const onlyWriter = 1;
 
 const written = Promise.resolve();
+
+/** Records that are looked through at a time. */
+const recordsAtOnce = 1_024;
+
+/** As `Promise.all`, but a failure is told when nothing is pending any more. */
+async function allSettled(pending: Iterable<Promise<void>>): Promise<void> {
+  const failed = (await Promise.allSettled(pending)).find(({ status }) => status === 'rejected');
+  if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+}
 
 /** What SQLite cannot read now (damaged, locked) is the log's trouble and not the caller's. */
 async function readable<T>(reading: Promise<T>): Promise<T> {
