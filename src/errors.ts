@@ -3,6 +3,7 @@
 export const errorTable = {
   malformed_request: { status: 400, title: 'The request is not well-formed' },
   invalid_request: { status: 400, title: 'The request is not valid' },
+  clock_off: { status: 400, title: 'The clock of the client is too far off' },
   cursor_expired: { status: 400, title: 'The cursor is of an earlier version' },
   policy_set_invalid: { status: 400, title: 'The policy set cannot be served' },
   bundle_refused: { status: 400, title: 'The bundle cannot be taken' },
@@ -29,6 +30,8 @@ export const errorTable = {
   erasure_not_found: { status: 404, title: 'There is no such erasure' },
   method_not_allowed: { status: 405, title: 'The method is not allowed here' },
   api_key_exists: { status: 409, title: 'There is an API key of that name' },
+  records_missing: { status: 409, title: 'Records before these were not sent' },
+  instance_taken: { status: 409, title: 'The instance is of another caller' },
   writer_running: { status: 409, title: 'The writer of the decision log has not ended' },
   not_replayable: { status: 409, title: 'The decision cannot be computed again' },
   candidate_not_running: { status: 409, title: 'The candidate of the policy set was held back' },
@@ -50,6 +53,7 @@ export const errorTable = {
   answers_unread: { status: 503, title: 'Too many answers wait to be read' },
   bodies_in_progress: { status: 503, title: 'Too many large bodies are being read' },
   policy_writes_in_progress: { status: 503, title: 'Too many policy sets are being written' },
+  records_in_progress: { status: 503, title: 'Records of the instance are being taken' },
   simulations_in_progress: { status: 503, title: 'Too many simulations run' },
   bundle_keys_unavailable: { status: 503, title: 'The keys of bundles cannot be read' },
   batch_out_of_time: { status: 503, title: 'The time of the batch was not enough' },
@@ -90,6 +94,8 @@ export class VerdictError extends Error {
       readonly cause?: unknown;
       readonly retryAfter?: number;
       readonly unshipped?: UnshippedRecords;
+      /** The number of the record that is wanted next. */
+      readonly next?: number;
     } = {},
   ) {
     const { stackTraceLimit } = Error;

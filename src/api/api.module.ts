@@ -21,6 +21,7 @@ import { Gate } from '../http/gate.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { httpLimitsOf } from '../http/http-limits.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
+import { LocalRecords } from '../pdp/local-records.js';
 import { Pdp } from '../pdp/pdp.js';
 import { PdpModule } from '../pdp/pdp.module.js';
 import { Simulations } from '../pdp/simulation/simulations.js';
@@ -36,6 +37,7 @@ import { AuditEventsController } from './audit-events.controller.js';
 import { registerCandidateRoutes } from './candidate-routes.js';
 import { registerDecideRoutes } from './decide-routes.js';
 import { DecisionProofsController } from './decision-proofs.controller.js';
+import { registerDecisionRecords } from './decision-records-routes.js';
 import { DecisionReportsController } from './decision-reports.controller.js';
 import { DecisionStreamController } from './decision-stream.controller.js';
 import { DecisionWritersController } from './decision-writers.controller.js';
@@ -123,6 +125,7 @@ export class ApiModule implements OnModuleInit {
     private readonly data: LiveDataWriting,
     private readonly candidates: PolicyCandidates,
     private readonly simulations: Simulations,
+    private readonly records: LocalRecords,
   ) {}
 
   /** Routes of Fastify's own: a controller costs 6 to 11 µs more per request. */
@@ -131,6 +134,7 @@ export class ApiModule implements OnModuleInit {
     const fastify = fastifyOf(this.host);
     const limits = httpLimitsOf(config);
     registerDecideRoutes(fastify, this.pdp, limits, this.gate);
+    registerDecisionRecords(fastify, this.records, limits, this.gate);
     registerPolicyWriting(fastify, this.policySets, this.writing, limits, this.gate);
     registerAccessReviewRoutes(fastify, this.policySets, limits);
     registerCandidateRoutes(fastify, this.candidates, this.policySets, audit, limits);

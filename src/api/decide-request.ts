@@ -39,19 +39,8 @@ export class ActionBody implements Action {
   readonly attributes?: JsonObject;
 }
 
-@JSONSchema({
-  description: 'May this subject do this action on this resource?',
-  examples: [
-    {
-      subject: { type: 'user', id: 'alice', attributes: { department: 'sales' } },
-      action: 'approve',
-      resource: { type: 'invoice', id: '42', attributes: { amount: 900 } },
-      attributes: { ip: '10.0.0.7' },
-      policySet: 'invoices',
-    },
-  ],
-})
-export class DecideRequest implements Question {
+@JSONSchema({ description: 'What is asked.' })
+export class AskedRequest {
   @IsIdOr(EntityBody)
   readonly subject!: string | EntityBody;
 
@@ -67,6 +56,28 @@ export class DecideRequest implements Question {
   readonly attributes?: JsonObject;
 
   @Optional()
+  @IsRFC3339()
+  @JSONSchema({
+    description:
+      'The time to decide for: where the policy set says `clock: request`, or the caller has scope `explain`.',
+  })
+  readonly at?: string;
+}
+
+@JSONSchema({
+  description: 'May this subject do this action on this resource?',
+  examples: [
+    {
+      subject: { type: 'user', id: 'alice', attributes: { department: 'sales' } },
+      action: 'approve',
+      resource: { type: 'invoice', id: '42', attributes: { amount: 900 } },
+      attributes: { ip: '10.0.0.7' },
+      policySet: 'invoices',
+    },
+  ],
+})
+export class DecideRequest extends AskedRequest implements Question {
+  @Optional()
   @IsId()
   @JSONSchema({ description: 'Default: the configured set, the set named default, or the only one.' })
   readonly policySet?: string;
@@ -75,14 +86,6 @@ export class DecideRequest implements Question {
   @IsIn(explanationLevels)
   @JSONSchema({ description: 'How much of the reason the answer carries; brief by default.' })
   readonly explain?: Explain;
-
-  @Optional()
-  @IsRFC3339()
-  @JSONSchema({
-    description:
-      'The time to decide for: where the policy set says `clock: request`, or the caller has scope `explain`.',
-  })
-  readonly at?: string;
 
   @Optional()
   @IsRevisions()

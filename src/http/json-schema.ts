@@ -64,6 +64,11 @@ export function jsonSchemas(
         items: isDocument ? partial(item) : {},
         maxItems: limits.batchItems,
       }),
+      isItems: ({ constraints: [items] }: Constrained<readonly Shape[]>) => ({
+        type: 'array',
+        items: isDocument ? { anyOf: items.map(ref) } : {},
+        maxItems: limits.batchItems,
+      }),
       isDefaultsOf: ({ constraints: [item] }: Constrained<Shape>) => (isDocument ? partial(item) : { type: 'object' }),
       isDefault: ({ constraints: [shape] }: Constrained<Shape>) => (isDocument ? ref(shape) : { type: 'object' }),
       isPart: ({ constraints: [part] }: Constrained<() => Shape | readonly Shape[]>) => {

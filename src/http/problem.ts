@@ -50,6 +50,9 @@ export class Problem {
 
   @Time({ optional: true, description: 'Given with `writer`: its records from before this time are there.' })
   readonly shippedTo?: string;
+
+  @Integer({ optional: true, description: 'Of `records_missing`: the number of the record that is wanted next.' })
+  readonly next?: number;
 }
 
 /** Most faults of a problem, and most characters of each text in it: a name in a body can be a megabyte long. */
@@ -73,6 +76,7 @@ export function problemOf(error: VerdictError, requestId: string): Problem {
     instance: `urn:verdict:request:${encodeURIComponent(requestId)}`,
     ...(errors !== undefined && { errors }),
     ...error.extra.unshipped,
+    ...(error.extra.next !== undefined && { next: error.extra.next }),
   };
 }
 

@@ -107,6 +107,18 @@ export function IsBatch(item: new () => object): PropertyDecorator {
   });
 }
 
+/** A list as long as a batch may be, each item of one of these classes: they are validated one by one. */
+export function IsItems(...items: readonly (new () => object)[]): PropertyDecorator {
+  return ValidateBy({
+    name: 'isItems',
+    constraints: [items],
+    validator: {
+      validate: (value) => Array.isArray(value) && value.length <= defaultRequestLimits.batchItems,
+      defaultMessage: () => `$property must be an array of at most ${defaultRequestLimits.batchItems} elements`,
+    },
+  });
+}
+
 /**
  * Defaults of a batch: members of `item` that the items take if they lack them. Any object passes; a bad member is a
  * problem of the items that take it.

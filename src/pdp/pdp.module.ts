@@ -1,10 +1,13 @@
-import { Module, type OnApplicationShutdown } from '@nestjs/common';
+import { Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import type { Logger } from 'pino';
 import { Config } from '../config/config.js';
 import { instanceOf } from '../config/data-folder.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
 import { ErasureOrders } from '../decision-log/erasure/erasure-orders.js';
+import { LocalInstances } from '../decision-log/local/local-instances.js';
 import { RecordedVersions } from '../decision-log/recorded-entities.js';
+import { loggerToken, problemsTo } from '../logging/logging.module.js';
 import { PolicyArchive } from '../policy-store/archive/policy-archive.js';
 import { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
 import { LiveDataStore } from '../policy-store/data/live-data-store.js';
@@ -16,6 +19,7 @@ import { CandidateComparison } from './candidate-comparison.js';
 import { DecisionObservers } from './decision-observers.js';
 import { DecisionRecorder } from './decision-recorder.js';
 import { FreshSets } from './fresh-sets.js';
+import { LocalRecords } from './local-records.js';
 import { Pdp } from './pdp.js';
 import { PolicySearch } from './policy-search.js';
 import { Simulations } from './simulation/simulations.js';
@@ -52,6 +56,25 @@ import { Simulations } from './simulation/simulations.js';
       ) => new Pdp(store, freshSets, recorder, crossCheck, comparison),
     },
     {
+      provide: LocalRecords,
+      inject: [PolicyStore, DecisionLog, LocalInstances, DecisionRecorder, loggerToken],
+      useFactory: (
+        policySets: PolicyStore,
+        log: DecisionLog,
+        instances: LocalInstances,
+        recorder: DecisionRecorder,
+        logger: Logger,
+      ) =>
+        new LocalRecords({
+          policySets,
+          log,
+          instances,
+          recorder,
+          onClient: (what, about) => logger.warn(about, what),
+          onProblem: problemsTo(logger),
+        }),
+    },
+    {
       provide: Simulations,
       inject: [Config, DecisionLog, ErasureOrders, PolicyArchive, LiveDataStore, RecordedVersions],
       useFactory: (
@@ -69,15 +92,20 @@ import { Simulations } from './simulation/simulations.js';
       useFactory: (recorder: DecisionRecorder) => new PolicySearch(recorder),
     },
   ],
-  exports: [DecisionObservers, FreshSets, Pdp, PolicySearch, Simulations],
+  exports: [DecisionObservers, FreshSets, LocalRecords, Pdp, PolicySearch, Simulations],
 })
-export class PdpModule implements OnApplicationShutdown {
+export class PdpModule implements OnModuleInit, OnApplicationShutdown {
   constructor(
     private readonly comparison: CandidateComparison,
     private readonly simulations: Simulations,
+    private readonly records: LocalRecords,
   ) {}
 
+  async onModuleInit(): Promise<void> {
+    await this.records.start();
+  }
+
   async onApplicationShutdown(): Promise<void> {
-    await Promise.all([this.comparison.stop(), this.simulations.stop()]);
+    await Promise.all([this.comparison.stop(), this.simulations.stop(), this.records.stop()]);
   }
 }

@@ -245,7 +245,7 @@ function requireExplain({ grants }: Asker, { name }: ServedPolicySet): void {
  * The clock that the request asks for, in milliseconds, where the policy set lets requests set it or the caller may
  * explain. While authentication is off nobody was given that scope, so there only the set counts.
  */
-function requestedClock(set: ServedPolicySet, at: string, { authentication, grants }: Asker): number {
+export function requestedClock(set: ServedPolicySet, at: string, { authentication, grants }: Asker): number {
   const mayExplain = authentication !== 'none' && grants.allows('explain', set.name);
   if (!mayExplain && set.compiled.manifest.clock !== 'request') {
     const detail = `the clock of policy set "${set.name}" is the server's; its manifest does not say "clock: request"`;

@@ -70,6 +70,14 @@ async function expectAsDocumented(
   expect(validate(/[/+]json$/.test(type) ? answer.json() : answer.body), JSON.stringify(validate.errors)).toBe(true);
 }
 
+/** Records of a client, which are refused. */
+const recordsOf = (first: number) => ({
+  instance: '0'.repeat(32),
+  first,
+  sentAt: new Date().toISOString(),
+  records: [{}],
+});
+
 describe('what is answered is what the OpenAPI document says', () => {
   it.each<[string, number, string | (() => string), (object | (() => object))?]>([
     ['post /v1/decide', 200, '/v1/decide', ann],
@@ -80,6 +88,9 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['post /decide', 200, '/decide', ann],
     ['post /v1/decide/batch', 200, '/v1/decide/batch', { requests: [ann, {}, 5] }],
     ['post /v1/decide/batch', 400, '/v1/decide/batch', {}],
+    ['post /v1/decision-records', 200, '/v1/decision-records', recordsOf(1)],
+    ['post /v1/decision-records', 400, '/v1/decision-records', {}],
+    ['post /v1/decision-records', 409, '/v1/decision-records', recordsOf(9)],
     ...['evaluation', 'evaluations', 'search/subject', 'search/resource', 'search/action'].flatMap(
       (name): [string, number, string, object][] => [
         [`post /access/v1/${name}`, 200, `/access/v1/${name}`, authzen],

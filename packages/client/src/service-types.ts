@@ -26,6 +26,19 @@ export interface components {
          *     }
          */
         readonly DecideRequest: {
+            /** @description Default: the configured set, the set named default, or the only one. */
+            readonly policySet?: string;
+            /**
+             * @description How much of the reason the answer carries; brief by default.
+             * @enum {string}
+             */
+            readonly explain?: "none" | "brief" | "full";
+            /** @description The revision that the policy set must have at the least, or revisions by policy set, of which that of the set that answers counts. An older one does not answer: after a moment the refusal is 503 `policy_too_old`. */
+            readonly atLeast?: number | {
+                readonly [key: string]: number;
+            };
+            /** @description How long ago, such as `30s`, the source of the policy set may have been confirmed last; otherwise the refusal is 503 `policy_too_old`. More than the service accepts by itself has no effect. */
+            readonly maxStaleness?: string;
             readonly subject: string | components["schemas"]["EntityBody"];
             readonly action: string | components["schemas"]["ActionBody"];
             readonly resource: string | components["schemas"]["EntityBody"];
@@ -33,6 +46,14 @@ export interface components {
             readonly attributes?: {
                 readonly [key: string]: unknown;
             };
+            /**
+             * Format: date-time
+             * @description The time to decide for: where the policy set says `clock: request`, or the caller has scope `explain`.
+             */
+            readonly at?: string;
+        };
+        /** @description A DecideRequest: members that are missing are taken from the defaults. */
+        readonly PartialDecideRequest: {
             /** @description Default: the configured set, the set named default, or the only one. */
             readonly policySet?: string;
             /**
@@ -40,20 +61,12 @@ export interface components {
              * @enum {string}
              */
             readonly explain?: "none" | "brief" | "full";
-            /**
-             * Format: date-time
-             * @description The time to decide for: where the policy set says `clock: request`, or the caller has scope `explain`.
-             */
-            readonly at?: string;
             /** @description The revision that the policy set must have at the least, or revisions by policy set, of which that of the set that answers counts. An older one does not answer: after a moment the refusal is 503 `policy_too_old`. */
             readonly atLeast?: number | {
                 readonly [key: string]: number;
             };
             /** @description How long ago, such as `30s`, the source of the policy set may have been confirmed last; otherwise the refusal is 503 `policy_too_old`. More than the service accepts by itself has no effect. */
             readonly maxStaleness?: string;
-        };
-        /** @description A DecideRequest: members that are missing are taken from the defaults. */
-        readonly PartialDecideRequest: {
             readonly subject?: string | components["schemas"]["EntityBody"];
             readonly action?: string | components["schemas"]["ActionBody"];
             readonly resource?: string | components["schemas"]["EntityBody"];
@@ -61,24 +74,11 @@ export interface components {
             readonly attributes?: {
                 readonly [key: string]: unknown;
             };
-            /** @description Default: the configured set, the set named default, or the only one. */
-            readonly policySet?: string;
-            /**
-             * @description How much of the reason the answer carries; brief by default.
-             * @enum {string}
-             */
-            readonly explain?: "none" | "brief" | "full";
             /**
              * Format: date-time
              * @description The time to decide for: where the policy set says `clock: request`, or the caller has scope `explain`.
              */
             readonly at?: string;
-            /** @description The revision that the policy set must have at the least, or revisions by policy set, of which that of the set that answers counts. An older one does not answer: after a moment the refusal is 503 `policy_too_old`. */
-            readonly atLeast?: number | {
-                readonly [key: string]: number;
-            };
-            /** @description How long ago, such as `30s`, the source of the policy set may have been confirmed last; otherwise the refusal is 503 `policy_too_old`. More than the service accepts by itself has no effect. */
-            readonly maxStaleness?: string;
         };
         /** @description Who may do this? */
         readonly WhoCanRequest: {
@@ -368,6 +368,8 @@ export interface components {
              * @description Given with `writer`: its records from before this time are there.
              */
             readonly shippedTo?: string;
+            /** @description Of `records_missing`: the number of the record that is wanted next. */
+            readonly next?: number;
         };
         readonly DecisionReason: {
             /** @enum {string} */

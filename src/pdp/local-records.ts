@@ -1,0 +1,605 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Diagnostic, Effect, EngineDecision, ReasonCode } from '../core/decision.js';
+import { type DecisionRequestInput, type Json, normaliseRequest } from '../core/request.js';
+import type { DecisionLog } from '../decision-log/decision-log.js';
+import type { DisputedAnswer, NewDecisionRecord } from '../decision-log/decision-record.js';
+import {
+  type LocalInstances,
+  type MissingRecords,
+  mostInstances,
+  type OpenClaim,
+} from '../decision-log/local/local-instances.js';
+import type { LogPlace } from '../decision-log/local/log-place.js';
+import { maskedAnswer } from '../decision-log/local/masked-answer.js';
+import { canonicalJson } from '../decision-log/proof/canonical-json.js';
+import { type ErrorCode, policySetNotFound, VerdictError } from '../errors.js';
+import type { PolicyStore } from '../policy-store/policy-store.js';
+import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
+import { Turns, turnMs } from '../turns/turns.js';
+import type { DecisionRecorder } from './decision-recorder.js';
+import { requestedClock } from './pdp.js';
+import type { Asker } from './question.js';
+
+/** Most difference between the clocks of a client and of the service, in milliseconds. */
+export const mostClockDifferenceMs = 300_000;
+/** Most records in one turn: as many as one commit takes. */
+const turnRecords = 128;
+/** Versions that are kept which serve no longer: clients are some moments behind, and to load one again takes long. */
+const keptVersions = 8;
+const resolvePauseMs = 1_000;
+const upkeepMs = 3_600_000;
+
+/** A record as a client sends it. Times are in milliseconds since 1970. */
+export interface SentRecord {
+  readonly decidedAt: number;
+  readonly policySet: string;
+  readonly policyVersion: string;
+  readonly engineVersion: string;
+  readonly request: DecisionRequestInput & { readonly at?: string };
+  readonly answer: {
+    readonly decision: Effect;
+    readonly reason: { readonly code: string; readonly rule?: readonly string[] };
+    readonly errors: readonly Pick<Diagnostic, 'code'>[];
+    readonly obligations: readonly Json[];
+  };
+  readonly durationUs?: number;
+  readonly requestId?: string;
+  readonly traceId?: string | undefined;
+}
+
+/** Records that a client lost, which take the place of as many numbers. */
+export interface SentLoss {
+  readonly lost: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** One that is neither, which takes one number. */
+export type SentItem = SentRecord | SentLoss | VerdictError;
+
+export interface SentRecords {
+  readonly instance: string;
+  /** The number of the first item. */
+  readonly first: number;
+  /** The clock of the client, in milliseconds since 1970. */
+  readonly sentAt: number;
+  /** True if the client says that nothing follows. */
+  readonly end: boolean;
+  readonly count: number;
+  /** Each is read when its turn comes. */
+  readonly items: Iterable<SentItem>;
+}
+
+export interface TakingOptions {
+  /** Deadline by the monotonic clock, in milliseconds: what is not taken by then is left to the next request. */
+  readonly endsAt: number;
+  /** True when nobody waits for the answer any longer. */
+  readonly isGone: () => boolean;
+}
+
+export interface RefusedRecord {
+  readonly number: number;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+export interface TakenRecords {
+  /** All numbers before are in the log, or are a gap there. */
+  readonly next: number;
+  readonly disputed: number;
+  readonly refused: readonly RefusedRecord[];
+}
+
+/** What became of numbers, since the start. */
+export type LocalRecordResult = 'recorded' | 'disputed' | 'refused' | 'lost' | 'repeated';
+export const localRecordResults: readonly LocalRecordResult[] = ['recorded', 'disputed', 'refused', 'lost', 'repeated'];
+
+export interface LocalRecordsOptions {
+  readonly policySets: Pick<PolicyStore, 'version'>;
+  readonly log: DecisionLog;
+  readonly instances: LocalInstances;
+  readonly recorder: Pick<DecisionRecorder, 'recordOf'>;
+  /** Hears what an operator should know of a client. */
+  readonly onClient: (what: string, about: object) => void;
+  readonly onProblem: (what: string, error: unknown) => void;
+}
+
+/**
+ * The decisions that clients made in their own processes. Each is decided again by the version that the client names, at its
+ * clock, before it is recorded: what the record says of the answer is what the policy says, and a client that says otherwise is
+ * quoted beside it.
+ *
+ * Numbers are taken once, on any replica (local-instances.ts): a claim is noted, the records are appended, and what
+ * became of it is noted. Where that cannot be noted, or the process ends before it is, the log itself tells.
+ */
+export class LocalRecords {
+  readonly counts = new Map<LocalRecordResult, number>(localRecordResults.map((result) => [result, 0]));
+  /** What goes on with an instance now. */
+  private readonly busy = new Map<string, Promise<void>>();
+  /** Versions that records named, the one that was used last is last. Those of stock Casbin are not among them: none is local. */
+  private readonly known = new Map<string, ServedPolicySet>();
+  private loading: Promise<unknown> = Promise.resolve();
+  /** True if a claim of this process may be open that nobody works on: at first those of the process before. */
+  private hasOpenClaims = true;
+  private resolving: Promise<void> | undefined;
+  /** False until the claims of the process before are settled. */
+  private isCaughtUp = false;
+  /** Beginnings of gaps that are owed and may not be noted yet. */
+  private readonly reserved = new Set<string>();
+  private timers: NodeJS.Timeout[] = [];
+
+  constructor(private readonly options: LocalRecordsOptions) {}
+
+  /** Settles what the process before left open; while that cannot be done, it is tried again. */
+  async start(): Promise<void> {
+    this.timers = [
+      setInterval(() => void this.resolveOpen(), resolvePauseMs).unref(),
+      setInterval(() => void this.lookAfterInstances(Date.now()), upkeepMs).unref(),
+    ];
+    await this.resolveOpen();
+  }
+
+  async stop(): Promise<void> {
+    for (const timer of this.timers) clearInterval(timer);
+    await this.resolving;
+    await Promise.all(this.busy.values());
+  }
+
+  /**
+   * Takes records of an instance. Numbers that are known are passed over, so that a repeat changes nothing.
+   *
+   * @throws VerdictError `clock_off`, `records_missing`, `instance_taken`, `too_many_requests`; `records_in_progress` while
+   *   another request or replica takes records of this instance; `decision_log_unavailable`. None of these loses a number:
+   *   the client sends the records again
+   */
+  take(sent: SentRecords, asker: Asker, options: TakingOptions): Promise<TakenRecords> {
+    refuseClock(sent.sentAt, Date.now());
+    return this.alone(sent.instance, options.endsAt, () => this.takeNow(sent, asker, options));
+  }
+
+  private async alone<Result>(instance: string, endsAt: number, work: () => Promise<Result>): Promise<Result> {
+    for (let before = this.busy.get(instance); before !== undefined; before = this.busy.get(instance)) {
+      const waiting = new AbortController();
+      const late = delay(Math.max(0, endsAt - performance.now()), 'late' as const, { signal: waiting.signal });
+      const ended = await Promise.race([before, late.catch(() => undefined)]);
+      waiting.abort();
+      if (ended === 'late') throw inProgress();
+    }
+    const result = work();
+    const ended = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.busy.set(instance, ended);
+    void ended.then(() => this.busy.delete(instance));
+    return result;
+  }
+
+  private async takeNow(sent: SentRecords, asker: Asker, options: TakingOptions): Promise<TakenRecords> {
+    const { instance } = sent;
+    const open = await this.claim(sent, asker);
+    let taking: Taking;
+    try {
+      taking = await this.takeItems(sent, open, asker, options);
+    } catch (error) {
+      this.hasOpenClaims = true;
+      await this.resolve(open).catch(() => undefined);
+      throw error;
+    }
+    const { next, isAll } = taking;
+    const known = open.taken.joined([], Math.max(open.next, next));
+    const settlement = { instance, claim: open.claim, next: known.next, taken: known.ranges, ended: sent.end && isAll };
+    try {
+      const owed = await this.owed(taking.missing, open.place);
+      if (owed.length > 0) {
+        if (!(await this.options.instances.settle({ ...settlement, owed }))) throw inProgress();
+        await this.noteOwed(owed, open.place);
+      }
+      if (!(await this.options.instances.settle(settlement))) throw inProgress();
+    } catch (error) {
+      this.hasOpenClaims = true;
+      throw error;
+    }
+    this.tell(taking, instance, asker);
+    return { next: known.next, disputed: taking.disputed, refused: taking.refused };
+  }
+
+  /** @throws VerdictError */
+  private async claim({ instance, first }: SentRecords, { caller, authentication }: Asker): Promise<OpenClaim> {
+    const { instances, log } = this.options;
+    // Gaps that the process before owes are not reserved here.
+    if (!this.isCaughtUp) await this.resolveOpen();
+    if (!this.isCaughtUp) throw inProgress();
+    for (;;) {
+      const { place } = log;
+      let outcome: Awaited<ReturnType<LocalInstances['claim']>>;
+      try {
+        outcome = await instances.claim({ instance, caller, authentication, first, place, now: Date.now() });
+      } catch (error) {
+        // It may have been noted all the same.
+        this.hasOpenClaims = true;
+        throw error;
+      }
+      switch (outcome.kind) {
+        case 'claimed':
+          return { instance, claim: outcome.claim, place, next: outcome.next, taken: outcome.taken, owed: undefined };
+        case 'open':
+          await this.resolve(outcome.open);
+          break;
+        case 'missing':
+          throw recordsMissing(first, outcome.next);
+        case 'taken':
+          throw new VerdictError('instance_taken', `The instance ${instance} is another caller's.`);
+        case 'full':
+          throw new VerdictError(
+            'too_many_requests',
+            `The caller has ${mostInstances} instances that were heard of within a day, which is the most that there may be.`,
+            { retryAfter: 60 },
+          );
+      }
+    }
+  }
+
+  /** Settles a claim by what stands in the log. @throws VerdictError `records_in_progress` while only another replica knows */
+  private async resolve({ instance, claim, place, next, taken, owed }: OpenClaim): Promise<void> {
+    const { instances, log } = this.options;
+    if (place !== undefined && (await log.standing(place.writer)) === 'away') throw inProgress();
+    if (owed !== undefined) {
+      await this.noteOwed(owed, place);
+      await instances.settle({ instance, claim, next, taken });
+      return;
+    }
+    const numbers = place === undefined ? [] : await log.recordedNumbers(instance, place);
+    const known = taken.joined(numbers, next);
+    await instances.settle({ instance, claim, next: known.next, taken: known.ranges });
+  }
+
+  /**
+   * The gaps as they are noted: each with a beginning that no other of its cause has behind the place, a few milliseconds earlier
+   * if need be, so that it is known again.
+   */
+  private async owed(missing: readonly MissingRecords[], place: LogPlace | undefined): Promise<MissingRecords[]> {
+    if (missing.length === 0 || place === undefined) return [];
+    const owed: MissingRecords[] = [];
+    for (const each of missing) {
+      for (let { since } = each; ; since--) {
+        const own = { ...each, since };
+        const name = nameOf(own);
+        if (this.reserved.has(name)) continue;
+        this.reserved.add(name);
+        if (!(await this.options.log.notedTimes(own.cause, place)).has(since)) {
+          owed.push(own);
+          break;
+        }
+        this.reserved.delete(name);
+      }
+    }
+    return owed;
+  }
+
+  /** Notes gaps behind a place that are not noted there yet. */
+  private async noteOwed(owed: readonly MissingRecords[], place: LogPlace | undefined): Promise<void> {
+    const { log } = this.options;
+    for (const missing of owed) {
+      const isNoted = place !== undefined && (await log.notedTimes(missing.cause, place)).has(missing.since);
+      if (!isNoted) await log.noteMissing(missing);
+      this.reserved.delete(nameOf(missing));
+    }
+  }
+
+  /** Settles the claims that this process, or the one before it, left open. */
+  private resolveOpen(): Promise<void> {
+    if (!this.hasOpenClaims) return Promise.resolve();
+    this.resolving ??= this.resolveAll().finally(() => {
+      this.resolving = undefined;
+    });
+    return this.resolving;
+  }
+
+  private async resolveAll(): Promise<void> {
+    const { instances, log } = this.options;
+    try {
+      const { place } = log;
+      this.hasOpenClaims = false;
+      const open = await instances.openClaims(place?.writer);
+      for (const claim of open) {
+        // Until all are settled nobody makes another; afterwards who works on one settles it.
+        if (!this.isCaughtUp) await this.resolve(claim);
+        else if (!this.busy.has(claim.instance))
+          await this.alone(claim.instance, performance.now() + upkeepMs, () => this.resolve(claim));
+      }
+      this.isCaughtUp = true;
+    } catch {
+      // While the log or the database is away, that is reported where it began.
+      this.hasOpenClaims = true;
+    }
+  }
+
+  private async takeItems(sent: SentRecords, open: OpenClaim, asker: Asker, options: TakingOptions): Promise<Taking> {
+    const { endsAt, isGone } = options;
+    const taking = new Taking(sent.first);
+    const versions = new Map<string, Promise<ServedPolicySet>>();
+    const items = sent.items[Symbol.iterator]();
+    const turns = new Turns();
+    let left = sent.count;
+    let number = sent.first;
+    while (left > 0) {
+      await turns.next();
+      if (isGone() || performance.now() > endsAt) return taking;
+      const records: NewDecisionRecord[] = [];
+      const turnEnds = performance.now() + turnMs;
+      do {
+        const item = items.next().value as SentItem;
+        left--;
+        const end = number + ('lost' in item ? item.lost : 1);
+        // Those that lie below are known; of a loss it may be a part.
+        const from = Math.max(number, open.next);
+        if (end <= from || open.taken.has(number)) taking.repeated += end - number;
+        else if ('lost' in item) taking.lose(from, end, item);
+        else {
+          const outcome = await this.decide(item, { instance: sent.instance, number }, asker, versions);
+          if (outcome instanceof VerdictError) taking.refuse(number, item, outcome);
+          else records.push(outcome);
+        }
+        number = end;
+      } while (left > 0 && records.length < turnRecords && performance.now() < turnEnds);
+      const recorded = await this.append(records, endsAt);
+      taking.add(records.slice(0, recorded), recorded < records.length ? records[recorded]!.local!.number : number);
+      if (recorded < records.length) return taking;
+    }
+    taking.isAll = true;
+    return taking;
+  }
+
+  /** Appends records in their order; says how many there was room for in time. */
+  private async append(records: readonly NewDecisionRecord[], endsAt: number): Promise<number> {
+    const { log } = this.options;
+    let done = 0;
+    while (done < records.length) {
+      const room = await log.roomForBulk(records.length - done, Math.max(0, endsAt - performance.now()));
+      if (room === 0) break;
+      await log.appendBulk(records.slice(done, done + room), room);
+      done += Math.min(room, records.length - done);
+    }
+    return done;
+  }
+
+  /** The record of what a client decided, decided again; or why it is not taken. */
+  private async decide(
+    item: SentRecord | VerdictError,
+    { instance, number }: { readonly instance: string; readonly number: number },
+    asker: Asker,
+    versions: Map<string, Promise<ServedPolicySet>>,
+  ): Promise<NewDecisionRecord | VerdictError> {
+    try {
+      if (item instanceof VerdictError) return item;
+      const started = performance.now();
+      const received = Date.now();
+      const { decidedAt } = item;
+      if (decidedAt > received + mostClockDifferenceMs) return clockOff('decidedAt', decidedAt - received);
+      const { policySet, policyVersion, request: input, answer } = item;
+      // A set that the caller may not use does not exist for it.
+      if (!asker.grants.allows('decide', policySet)) return policySetNotFound(policySet);
+      const key = JSON.stringify([policySet, policyVersion]);
+      let finding = versions.get(key);
+      if (finding === undefined) {
+        finding = this.version(policySet, policyVersion);
+        finding.catch(() => undefined);
+        versions.set(key, finding);
+      }
+      const set = await finding;
+      const now = input.at === undefined ? decidedAt : requestedClock(set, input.at, asker);
+      const request = normaliseRequest(input);
+      const evaluated = set.evaluate(request, { now, explain: 'brief' });
+      const decided = evaluated instanceof Promise ? await evaluated : evaluated;
+      const { decision, reason, errors, obligations } = decided;
+      const { requestId = `${instance}-${number}`, traceId, durationUs = 0 } = item;
+      const record = this.options.recorder.recordOf(
+        set,
+        { request, received, now, started, decision, reason, errors, obligations },
+        { ...asker, requestId, traceId },
+      );
+      const disputed = isSame(answer, decided)
+        ? undefined
+        : maskedAnswer(disputedAnswer(answer, item.engineVersion), request, record.request);
+      return {
+        ...record,
+        durationUs: Math.round(durationUs),
+        local: { instance, number, decidedAt: new Date(decidedAt).toISOString() },
+        disputed,
+      };
+    } catch (error) {
+      if (error instanceof VerdictError && error.status < 500) return error;
+      throw error;
+    }
+  }
+
+  /** @throws VerdictError `policy_version_not_found`, `policy_version_invalid`, `local_not_allowed` */
+  private async version(name: string, version: string): Promise<ServedPolicySet> {
+    const key = JSON.stringify([name, version]);
+    const set = this.known.get(key) ?? (await this.load(name, version));
+    if (set.compiled.manifest.local === undefined) throw localNotAllowed(name);
+    this.known.delete(key);
+    this.known.set(key, set);
+    for (const oldest of this.known.keys()) {
+      if (this.known.size <= keptVersions) break;
+      this.known.delete(oldest);
+    }
+    return set;
+  }
+
+  /** One at a time for all callers: it takes memory and processor time. */
+  private load(name: string, version: string): Promise<ServedPolicySet> {
+    const loaded = this.loading.then(() => this.options.policySets.version(name, version));
+    this.loading = loaded.catch(() => undefined);
+    return loaded;
+  }
+
+  private tell(taking: Taking, instance: string, { caller }: Asker): void {
+    const { recorded, disputed, refused, lost, repeated } = taking;
+    for (const [result, n] of Object.entries({ recorded, disputed, refused: refused.length, lost, repeated })) {
+      this.counts.set(result as LocalRecordResult, this.counts.get(result as LocalRecordResult)! + n);
+    }
+    if (disputed > 0)
+      this.options.onClient('a client answered otherwise than its policy', { caller, instance, disputed });
+    if (lost > 0) this.options.onClient('a client lost records of its decisions', { caller, instance, lost });
+    if (refused.length > 0) {
+      const [{ number, code, message }] = refused as [RefusedRecord];
+      this.options.onClient('records of a client were refused', {
+        caller,
+        instance,
+        refused: refused.length,
+        first: { number, code, message },
+      });
+    }
+  }
+
+  /** Forgets instances, and says of those that ended without a word that nobody knows what they lost. */
+  async lookAfterInstances(now: number): Promise<void> {
+    const { instances, log, onClient, onProblem } = this.options;
+    try {
+      for (const { instance, caller, seen } of await instances.silent(now)) {
+        onClient('a client was not heard of for a day and did not say that it ended', { caller, instance });
+        const { place } = log;
+        const missing = [{ lost: null, since: seen, until: seen, cause: 'client_silent' }] as const;
+        await this.noteOwed(await this.owed(missing, place), place);
+      }
+      await instances.forget(now);
+    } catch (error) {
+      onProblem('instances of clients could not be looked after', error);
+    }
+  }
+}
+
+/** What becomes of the items of a request. */
+class Taking {
+  disputed = 0;
+  recorded = 0;
+  repeated = 0;
+  /** Whether all items were taken. */
+  isAll = false;
+  private readonly losses: {
+    readonly number: number;
+    readonly records: number;
+    readonly from: number;
+    readonly to: number;
+  }[] = [];
+  private readonly refusals: (RefusedRecord & { readonly at: number })[] = [];
+
+  /** @param next all numbers before are taken */
+  constructor(public next: number) {}
+
+  add(records: readonly NewDecisionRecord[], next: number): void {
+    this.next = next;
+    this.recorded += records.length;
+    this.disputed += records.filter(({ disputed }) => disputed !== undefined).length;
+  }
+
+  lose(number: number, end: number, { from, to }: SentLoss): void {
+    this.losses.push({ number, records: end - number, from, to });
+  }
+
+  refuse(number: number, item: SentItem, { code, detail }: VerdictError): void {
+    const now = Date.now();
+    this.refusals.push({
+      number,
+      code,
+      message: detail,
+      at: 'decidedAt' in item ? Math.min(item.decidedAt, now) : now,
+    });
+  }
+
+  /** Those whose number was reached: what follows comes again. */
+  get refused(): RefusedRecord[] {
+    return this.refusals.flatMap(({ at: _, ...refused }) => (refused.number < this.next ? [refused] : []));
+  }
+
+  get lost(): number {
+    return this.reachedLosses.reduce((sum, { records }) => sum + records, 0);
+  }
+
+  /** The gaps that this comes to: one of what was lost, one of what was refused. */
+  get missing(): MissingRecords[] {
+    const missing: MissingRecords[] = [];
+    const { lost, reachedLosses } = this;
+    if (lost > 0) {
+      const since = Math.min(...reachedLosses.map(({ from }) => from));
+      missing.push({ lost, since, until: Math.max(...reachedLosses.map(({ to }) => to)), cause: 'lost_by_client' });
+    }
+    const times = this.refusals.flatMap(({ number, at }) => (number < this.next ? [at] : []));
+    if (times.length > 0) {
+      const [since, until] = [Math.min(...times), Math.max(...times)];
+      missing.push({ lost: times.length, since, until, cause: 'refused_from_client' });
+    }
+    return missing;
+  }
+
+  private get reachedLosses() {
+    return this.losses.filter(({ number }) => number < this.next);
+  }
+}
+
+/** Whether a client's answer is what the policy says: the decision, its code and rule, the codes of errors, obligations. */
+function isSame(answer: SentRecord['answer'], decided: EngineDecision): boolean {
+  return (
+    answer.decision === decided.decision &&
+    (answer.reason.code as ReasonCode) === decided.reason.code &&
+    isSameList(answer.reason.rule, decided.reason.rule) &&
+    isSameList(
+      answer.errors.map(({ code }) => code),
+      decided.errors.map(({ code }) => code),
+    ) &&
+    ((answer.obligations.length === 0 && decided.obligations.length === 0) ||
+      canonicalJson(answer.obligations) === canonicalJson(decided.obligations))
+  );
+}
+
+function isSameList(a: readonly string[] | undefined, b: readonly string[] | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.length === b.length && a.every((each, place) => each === b[place]);
+}
+
+function disputedAnswer(answer: SentRecord['answer'], engineVersion: string): DisputedAnswer {
+  const { decision, reason, errors, obligations } = answer;
+  return {
+    decision,
+    reason: { code: reason.code, ...(reason.rule !== undefined && { rule: reason.rule }) },
+    errors: errors.map(({ code }) => code),
+    obligations,
+    engineVersion,
+  };
+}
+
+function nameOf({ cause, since }: MissingRecords): string {
+  return `${cause} ${since}`;
+}
+
+function refuseClock(sentAt: number, now: number): void {
+  if (Math.abs(sentAt - now) > mostClockDifferenceMs) throw clockOff('sentAt', sentAt - now);
+}
+
+/** @param aheadMs how far it is ahead of the service's clock, in milliseconds */
+function clockOff(member: 'sentAt' | 'decidedAt', aheadMs: number): VerdictError {
+  const off = `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'} the service's clock`;
+  const detail = `${member} is ${off}; it may be ${mostClockDifferenceMs / 1_000} s off`;
+  return new VerdictError('clock_off', `The clock of the client is wrong: ${detail}.`, {
+    errors: [{ pointer: `/${member}`, detail }],
+  });
+}
+
+function recordsMissing(first: number, next: number): VerdictError {
+  const detail = `The records ${next} to ${first - 1} were not sent; the next one is ${next}.`;
+  return new VerdictError('records_missing', detail, { next });
+}
+
+function inProgress(): VerdictError {
+  const detail = 'Records of this instance are being taken by another request or replica, or by one that has ended.';
+  return new VerdictError('records_in_progress', detail, { retryAfter: 1 });
+}
+
+function localNotAllowed(name: string): VerdictError {
+  return new VerdictError(
+    'local_not_allowed',
+    `The policy set "${name}" does not let clients decide in their own processes.`,
+  );
+}
