@@ -19,6 +19,7 @@ import { FleetModule } from '../fleet/fleet.module.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { DecisionObservers } from '../pdp/decision-observers.js';
 import { FreshSets } from '../pdp/fresh-sets.js';
+import { LocalRecords } from '../pdp/local-records.js';
 import { PdpModule } from '../pdp/pdp.module.js';
 import { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
 import { LoadObservers } from '../policy-store/load-observers.js';
@@ -59,6 +60,7 @@ export class MetricsModule {
     candidates: PolicyCandidates,
     loads: LoadObservers,
     log: DecisionLog,
+    records: LocalRecords,
     commits: CommitObservers,
     batches: ShippingObservers,
     decisions: DecisionObservers,
@@ -79,6 +81,7 @@ export class MetricsModule {
       freshSets,
       candidates,
       log,
+      records,
       crossCheck,
       audit,
       database,

@@ -12,6 +12,7 @@ import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { FleetCheckpoints } from '../fleet/checkpoints/fleet-checkpoints.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { type FreshSets, refusalCodes } from '../pdp/fresh-sets.js';
+import type { LocalRecords } from '../pdp/local-records.js';
 import type { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';
@@ -19,12 +20,14 @@ import { addCandidateMetrics } from './candidate-metrics.js';
 import { addCheckpointMetrics } from './checkpoint-metrics.js';
 import { addFleetMetrics } from './fleet-metrics.js';
 import { addLimitMetrics } from './limit-metrics.js';
+import { addLocalRecordMetrics } from './local-record-metrics.js';
 
 export interface ServiceParts {
   readonly policySets: PolicyStore;
   readonly freshSets: FreshSets;
   readonly candidates: PolicyCandidates;
   readonly log: DecisionLog;
+  readonly records: LocalRecords;
   readonly crossCheck: CrossCheck;
   readonly audit: AuditLog;
   readonly database: ServiceDatabase;
@@ -43,6 +46,7 @@ export function addStateMetrics(registry: Registry, parts: ServiceParts): void {
   addShipping(registry, parts);
   addCrossCheck(registry, parts);
   addCandidateMetrics(registry, parts.candidates);
+  addLocalRecordMetrics(registry, parts.records);
   addAuditEvents(registry, parts);
   addFiles(registry, parts);
   addFleetMetrics(registry, parts.fleet, parts.policySets);
