@@ -65,13 +65,13 @@ export class Recorder {
     time: number,
     head: string,
     question: DecideRequest,
-    { decision, reason, errors, obligations }: EngineDecision,
+    given: EngineDecision,
     requestId: string | undefined,
     traceparent: string | undefined,
   ): number {
     if (!this.hasRoom) return this.lose(time);
-    // Not the decision itself: its explanation may be long.
-    const answer = { decision, reason, errors, obligations };
+    // An explanation may be long, and is not recorded.
+    const answer = given.explanation === undefined ? given : { ...given, explanation: undefined };
     const entry = { kind: 'record', time, head, question, answer, requestId, traceparent } as const;
     const number = this.own.add(entry);
     this.written(entry);
