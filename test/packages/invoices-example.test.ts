@@ -182,6 +182,25 @@ describe('over HTTP', () => {
   });
 });
 
+it('does the same where it decides in its own process', async () => {
+  const [command] = tried.filter((each) => each.startsWith('VERDICT_MODE=local'));
+  expect(command).toBe(`VERDICT_MODE=local ${start![0]}`);
+  const app = await Application.start({ VERDICT_MODE: 'local' });
+  const before = await callsForDecisions();
+  await expectGuarded(app);
+  expect(await callsForDecisions()).toBe(before);
+  await app.stop();
+});
+
+/** How many calls asked the service for decisions. */
+async function callsForDecisions(): Promise<number> {
+  const metrics = await (await fetch(`${service.url}/metrics`)).text();
+  const calls = metrics.matchAll(/^verdict_http_requests_total\{[^}]*route="\/v1\/decide(?:\/batch)?"[^}]*\} (\d+)$/gm);
+  const counts = [...calls].map(([, count]) => Number(count));
+  expect(counts.length).toBeGreaterThan(0);
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
 describe('its containers', () => {
   it('are built by a Dockerfile that is valid, from files that its ignore file lets in', () => {
     const text = textOf('Dockerfile');

@@ -27,6 +27,7 @@ type Adapter = 'express' | 'fastify';
 
 /** `open` is open to ann whatever its id; `read` is for owners in the tenant; nobody deletes but root. */
 const policies = {
+  'guard/policy-set.yaml': 'local: allowed\n',
   'guard/model.conf': `[request_definition]
 r = sub, obj, act, env
 [policy_definition]
@@ -54,7 +55,7 @@ let service: BuiltService;
 /** Where nobody answers. */
 let nowhere: string;
 beforeAll(async () => {
-  service = await startBuiltService({ ...clinic, ...policies });
+  service = await startBuiltService({ ...clinic, ...policies }, {}, ['decide', 'bundles:read']);
   const gone = await scripted(() => {});
   nowhere = gone.url;
   await gone.stop();
@@ -99,11 +100,12 @@ class Application {
       if (url !== undefined) return new Application(child, url, Number(port));
       text += `${line}\n`;
     }
+    await once(child, 'close');
     throw new Error(`the application did not start: ${text}`);
   }
 
-  async stop(): Promise<void> {
-    this.child.kill('SIGKILL');
+  async stop(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    this.child.kill(signal);
     await once(this.child, 'close');
   }
 
@@ -582,6 +584,55 @@ socket.on('message', (text) => {
     it('an allow that is no answer', async () => {
       if (major === 11) return;
       await eachSpoiled((url, how) => closed({ VERDICT_URL: url }, how));
+    });
+  });
+
+  describe('in the process', () => {
+    it.each([
+      ['esm', 'express'],
+      ['cjs', 'fastify'],
+    ] as [Format, Adapter][])('decides as the service does (%s, %s)', async (format, adapter) => {
+      const app = await start(format, adapter, { MODE: 'local' });
+      const { body } = await app.ask('/docs/doc-1');
+      expect(body).toMatchObject({ reason: 'rule_allowed', obligations: [{ watermark: 'copy' }], isSame: true });
+      expect(await app.status('/docs/doc-2')).toBe(403);
+      expect(await app.status('/docs/doc-1', '')).toBe(401);
+      expect(await app.status('/docs/by/query')).toBe(400);
+      expect(await app.status('/docs/rejects/attributes')).toBe(403);
+      expect(await app.status('/docs/unknown/set')).toBe(503);
+      expect((await app.ask('/docs')).body).toEqual(['doc-3', 'doc-1']);
+      expect((await app.ask('/docs/asked/within')).body).toEqual({ can: true, reason: 'rule_allowed' });
+      if (adapter === 'express') {
+        expect(await app.graphql('{ doc(id: "doc-1") { reason } }')).toEqual({
+          data: { doc: { reason: 'rule_allowed' } },
+        });
+        expect(await app.send('open', { id: 'doc-1', token: 'ben' })).toMatchObject({
+          err: { message: 'Forbidden resource' },
+        });
+      }
+      expect(app.log).toMatch(/DocsController\.read is denied: no_matching_rule, decision [\da-f]{32}-\d+/);
+      await app.stop('SIGTERM');
+      apps.splice(apps.indexOf(app), 1);
+    });
+
+    it('is closed when it has not heard of its policies for too long, and open again when it has', async () => {
+      const app = await start('esm', 'express', { MODE: 'local' });
+      expect(await app.status('/docs/open/doc-1')).toBe(200);
+      service.child.kill('SIGSTOP');
+      try {
+        await expect.poll(() => app.status('/docs/open/doc-1')).toBe(503);
+        expect(await app.status('/docs')).toBe(503);
+        expect((await app.send('open', { id: 'doc-1', token: 'ann' })).err).toMatchObject({ statusCode: 503 });
+        expect(app.log).toContain('DocsController.open is refused (503): no answer');
+      } finally {
+        service.child.kill('SIGCONT');
+      }
+      await expect.poll(() => app.status('/docs/open/doc-1')).toBe(200);
+    });
+
+    it('does not start where there are no policies', async () => {
+      const alone = start('cjs', 'fastify', { MODE: 'local', VERDICT_API_KEY: 'vd_prod_unknown' });
+      await expect(alone).rejects.toThrow('unauthenticated');
     });
   });
 

@@ -1,51 +1,24 @@
-import { type CanActivate, type ExecutionContext, Inject, Injectable, Logger, type OnModuleInit } from '@nestjs/common';
-import { GUARDS_METADATA } from '@nestjs/common/constants.js';
-import { MetadataScanner, ModulesContainer } from '@nestjs/core';
+import { type CanActivate, type ExecutionContext, Inject, Injectable, Logger } from '@nestjs/common';
 import { Authorizer } from './authorizer.js';
-import { guardsFields, type Handler, handlersOf, type Method } from './handlers.js';
-import { lastGuard, leaveToLast } from './last-guard.js';
-import { ownRuleOf, type Rule, ruleOf } from './rules.js';
-
-/** What holds for a handler of this application. */
-interface Known {
-  /** `part`: a field, which the query above it let in. */
-  readonly rule: Rule | 'part';
-  /** How often `lastGuard` runs for it. */
-  readonly guards: number;
-}
+import type { Awaitable } from './awaitable.js';
+import { HandlerRules } from './handler-rules.js';
+import { leaveToLast } from './last-guard.js';
 
 /**
- * The global guard: a handler without a rule stops the start, and where one is called for all that, the call is refused. What has
- * a rule is decided by the last guard of its handler, or here where it has none.
+ * The global guard: where a handler without a rule is called for all that, the call is refused. What has a rule is decided by the
+ * last guard of its handler, or here where it has none.
  */
 @Injectable()
-export class VerdictGuard implements CanActivate, OnModuleInit {
+export class VerdictGuard implements CanActivate {
   private readonly logger = new Logger('VerdictGuard');
-  private readonly known = new WeakMap<object, WeakMap<object, Known>>();
-  private readonly scanner = new MetadataScanner();
 
-  /**
-   * Looks at all classes before Nest makes routes of them, and before a microservice could listen.
-   *
-   * @throws Error with the names of all handlers that have no rule
-   */
   constructor(
     @Inject(Authorizer) private readonly authorizer: Authorizer,
-    @Inject(ModulesContainer) private readonly modules: ModulesContainer,
-  ) {
-    this.learn((handler) => {
-      // Nest reads a handler's guards when it makes the route, which is after this.
-      if (ruleOf(handler.owner, handler.method) !== 'public') putLast(handler.method);
-    });
-  }
+    @Inject(HandlerRules) private readonly rules: HandlerRules,
+  ) {}
 
-  /** Again, with what factories made since. */
-  onModuleInit(): void {
-    this.learn();
-  }
-
-  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    const known = this.known.get(context.getHandler())?.get(context.getClass());
+  canActivate(context: ExecutionContext): Awaitable<boolean> {
+    const known = this.rules.of(context.getClass(), context.getHandler());
     if (known === undefined) {
       this.logger.error(`${context.getClass().name}.${context.getHandler().name} is refused: it has no rule`);
       return false;
@@ -56,46 +29,4 @@ export class VerdictGuard implements CanActivate, OnModuleInit {
     leaveToLast(context, guards, decide);
     return true;
   }
-
-  private learn(prepare: (handler: Handler) => void = () => {}): void {
-    const faults = new Set<string>();
-    const areFieldsGuarded = guardsFields(this.modules);
-    for (const handler of handlersOf(this.modules, this.scanner)) {
-      const { owner, name, method, kind } = handler;
-      const rule = kind === 'field' || kind === 'none' ? ownRuleOf(method) : ruleOf(owner, method);
-      if (kind === 'none') {
-        if (rule !== undefined) faults.add(`${owner.name}.${name} has a rule, but callers do not come by it`);
-        continue;
-      }
-      if (rule === undefined && kind !== 'field')
-        faults.add(`${owner.name}.${name} has neither @Authorize nor @Public`);
-      if (typeof rule === 'object' && kind !== 'entry' && areFieldsGuarded === false) {
-        faults.add(`${owner.name}.${name} needs { fieldResolverEnhancers: ['guards'] } of its GraphQLModule`);
-      }
-      const owners = this.known.get(method) ?? new WeakMap<object, Known>();
-      if (owners.has(owner)) continue;
-      if (rule !== undefined) prepare(handler);
-      // Counted now, as Nest will find them: one that comes later can only be one too many, and is asked after the decision.
-      owners.set(owner, { rule: rule ?? 'part', guards: timesLast(owner) + timesLast(method) });
-      this.known.set(method, owners);
-    }
-    if (faults.size > 0)
-      throw new Error(`VerdictGuard refuses to start:\n${[...faults].map((fault) => `- ${fault}`).join('\n')}`);
-  }
-}
-
-function guardsOf(target: object): readonly unknown[] {
-  return Reflect.getMetadata(GUARDS_METADATA, target) ?? [];
-}
-
-function timesLast(target: object): number {
-  return guardsOf(target).filter((guard) => guard === lastGuard).length;
-}
-
-function putLast(method: Method): void {
-  Reflect.defineMetadata(
-    GUARDS_METADATA,
-    [...guardsOf(method).filter((guard) => guard !== lastGuard), lastGuard],
-    method,
-  );
 }

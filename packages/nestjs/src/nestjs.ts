@@ -13,7 +13,7 @@
 export type { Call, Params } from './call.js';
 export { Authorize, Decided, Public, Subject } from './decorators.js';
 export { VerdictGuard } from './guard.js';
-export type { ClientOptions, HttpOptions, QuestionSettings, VerdictModuleOptions } from './options.js';
+export type { ClientOptions, HttpOptions, LocalOptions, QuestionSettings, VerdictModuleOptions } from './options.js';
 export type { AuthorizeOptions } from './rules.js';
 export type { DecisionSource, Outcomes } from './source.js';
 export { VerdictModule } from './verdict.module.js';

@@ -1,4 +1,5 @@
 import type { Entity, VerdictClientOptions } from '@verdict/client';
+import type { LocalVerdictOptions } from '@verdict/client/local';
 import type { Awaitable } from './awaitable.js';
 import type { Call } from './call.js';
 import type { DecisionSource } from './source.js';
@@ -25,13 +26,22 @@ export interface HttpOptions extends VerdictClientOptions, QuestionSettings {
   readonly client?: undefined;
 }
 
-/** Asks what you made yourself: a `VerdictClient`, or in tests a `MockVerdict`. */
+/**
+ * Decides in this process, by policy sets that the service gives it, and records there what was decided. It needs
+ * `@verdict/engine`; all options of `LocalVerdict` are here too. The log is told its warnings.
+ */
+export interface LocalOptions extends LocalVerdictOptions, QuestionSettings {
+  readonly mode: 'local';
+  readonly client?: undefined;
+}
+
+/** Asks what you made yourself: a `VerdictClient` or a `LocalVerdict`, which you close yourself, or in tests a `MockVerdict`. */
 export interface ClientOptions extends QuestionSettings {
   readonly client: DecisionSource;
   readonly mode?: undefined;
 }
 
-export type VerdictModuleOptions = HttpOptions | ClientOptions;
+export type VerdictModuleOptions = HttpOptions | LocalOptions | ClientOptions;
 
 // biome-ignore lint/suspicious/noExplicitAny: what the application has there only the application knows
 export type Untyped = any;

@@ -8,23 +8,23 @@ import { Transport } from '@nestjs/microservices';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { WsAdapter } from '@nestjs/platform-ws';
-import { VerdictModule } from '@verdict/nestjs';
+import { type QuestionSettings, VerdictModule, type VerdictModuleOptions } from '@verdict/nestjs';
 import { HttpModule } from './http.js';
 import { MessagesModule } from './messages.js';
 import { moduleOf, openModules } from './open.js';
 
-const { ADAPTER, VERDICT_URL, VERDICT_API_KEY, TIMEOUT_MS = '60000', HYBRID = 'inherits' } = process.env;
+const { ADAPTER, VERDICT_URL, VERDICT_API_KEY, TIMEOUT_MS = '60000', HYBRID = 'inherits', MODE } = process.env;
 
 const verdict = VerdictModule.forRootAsync({
-  useFactory: async () => ({
-    baseUrl: VERDICT_URL!,
-    apiKey: VERDICT_API_KEY!,
-    timeoutMs: Number(TIMEOUT_MS),
-    retries: 0,
-    policySet: 'guard',
-    batch: true,
-    environment: ({ request }) => ({ path: request?.url ?? 'none' }),
-  }),
+  useFactory: async (): Promise<VerdictModuleOptions> => {
+    const shared: QuestionSettings & { baseUrl: string; apiKey: string } = {
+      baseUrl: VERDICT_URL!,
+      apiKey: VERDICT_API_KEY!,
+      environment: ({ request }) => ({ path: request?.url ?? 'none' }),
+    };
+    if (MODE === 'local') return { ...shared, mode: 'local', policySets: ['guard'], maxStalenessMs: 2_000 };
+    return { ...shared, timeoutMs: Number(TIMEOUT_MS), retries: 0, policySet: 'guard', batch: true };
+  },
 });
 const graphql = GraphQLModule.forRoot<ApolloDriverConfig>({
   driver: ApolloDriver,
@@ -38,6 +38,7 @@ async function start(): Promise<void> {
   Module({ imports })(AppModule);
   const adapter = ADAPTER === 'express' ? new ExpressAdapter() : new FastifyAdapter();
   const app = await NestFactory.create(AppModule, adapter as never, { logger: ['error', 'warn'] });
+  app.enableShutdownHooks();
   app.enableVersioning({ type: VersioningType.URI });
   let microservice: INestMicroservice | undefined;
   if (ADAPTER === 'express') {

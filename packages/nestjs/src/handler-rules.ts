@@ -1,0 +1,84 @@
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import { GUARDS_METADATA } from '@nestjs/common/constants.js';
+import { MetadataScanner, ModulesContainer } from '@nestjs/core';
+import { guardsFields, type Handler, handlersOf, type Method } from './handlers.js';
+import { lastGuard } from './last-guard.js';
+import { ownRuleOf, type Rule, ruleOf } from './rules.js';
+
+/** What holds for a handler of this application. */
+export interface Known {
+  /** `part`: a field, which the query above it let in. */
+  readonly rule: Rule | 'part';
+  /** How often `lastGuard` runs for it. */
+  readonly guards: number;
+}
+
+/** The rules of all handlers, looked up before the application starts: one that has none stops the start. */
+@Injectable()
+export class HandlerRules implements OnModuleInit {
+  private readonly known = new WeakMap<object, WeakMap<object, Known>>();
+  private readonly scanner = new MetadataScanner();
+
+  /**
+   * Looks at all classes before Nest makes routes of them, before a microservice could listen, and before a policy set is fetched.
+   *
+   * @throws Error with the names of all handlers that have no rule
+   */
+  constructor(@Inject(ModulesContainer) private readonly modules: ModulesContainer) {
+    this.learn((handler) => {
+      // Nest reads a handler's guards when it makes the route, which is after this.
+      if (ruleOf(handler.owner, handler.method) !== 'public') putLast(handler.method);
+    });
+  }
+
+  /** Again, with what factories made since. */
+  onModuleInit(): void {
+    this.learn();
+  }
+
+  of(owner: object, method: object): Known | undefined {
+    return this.known.get(method)?.get(owner);
+  }
+
+  private learn(prepare: (handler: Handler) => void = () => {}): void {
+    const faults = new Set<string>();
+    const areFieldsGuarded = guardsFields(this.modules);
+    for (const handler of handlersOf(this.modules, this.scanner)) {
+      const { owner, name, method, kind } = handler;
+      const rule = kind === 'field' || kind === 'none' ? ownRuleOf(method) : ruleOf(owner, method);
+      if (kind === 'none') {
+        if (rule !== undefined) faults.add(`${owner.name}.${name} has a rule, but callers do not come by it`);
+        continue;
+      }
+      if (rule === undefined && kind !== 'field')
+        faults.add(`${owner.name}.${name} has neither @Authorize nor @Public`);
+      if (typeof rule === 'object' && kind !== 'entry' && areFieldsGuarded === false) {
+        faults.add(`${owner.name}.${name} needs { fieldResolverEnhancers: ['guards'] } of its GraphQLModule`);
+      }
+      const owners = this.known.get(method) ?? new WeakMap<object, Known>();
+      if (owners.has(owner)) continue;
+      if (rule !== undefined) prepare(handler);
+      // Counted now, as Nest will find them: one that comes later can only be one too many, and is asked after the decision.
+      owners.set(owner, { rule: rule ?? 'part', guards: timesLast(owner) + timesLast(method) });
+      this.known.set(method, owners);
+    }
+    if (faults.size > 0)
+      throw new Error(`VerdictGuard refuses to start:\n${[...faults].map((fault) => `- ${fault}`).join('\n')}`);
+  }
+}
+
+function guardsOf(target: object): readonly unknown[] {
+  return Reflect.getMetadata(GUARDS_METADATA, target) ?? [];
+}
+
+function timesLast(target: object): number {
+  return guardsOf(target).filter((guard) => guard === lastGuard).length;
+}
+
+function putLast(method: Method): void {
+  Reflect.defineMetadata(
+    GUARDS_METADATA,
+    [...guardsOf(method).filter((guard) => guard !== lastGuard), lastGuard],
+    method,
+  );
+}
