@@ -234,6 +234,8 @@ class Reader {
   }
 
   peek(): string {
+    const code = this.text.charCodeAt(this.position);
+    if (code < ascii.length) return ascii[code]!;
     return String.fromCodePoint(this.text.codePointAt(this.position) ?? 0);
   }
 
@@ -259,46 +261,55 @@ class Reader {
   /** A run of characters that `belongs` accepts; white space ends it. */
   word(belongs: (character: string) => boolean): string {
     let word = '';
+    // What was passed from here on is taken at once.
+    let start = this.position;
     while (!this.atEnd) {
       const character = this.peek();
       if (character === '\\') {
+        word += this.text.slice(start, this.position);
         this.skip();
         if (this.atEnd) return word;
-        word += this.peek();
-      } else if (isSpace(character) && word === '') {
+        start = this.position;
+      } else if (isSpace(character)) {
         // Leading white space of a word is skipped by the reference too (`0x 1F`).
-      } else if (!isSpace(character) && belongs(character)) {
-        word += character;
-      } else {
-        return word;
-      }
+        if (word !== '' || start !== this.position) break;
+        start += character.length;
+      } else if (!belongs(character)) break;
       this.skip();
     }
-    return word;
+    return word + this.text.slice(start, this.position);
   }
 
   /** Everything up to a character that `ends` accepts, white space included. Stops at the end if there is none. */
   until(ends: (character: string) => boolean): string {
     let text = '';
+    let start = this.position;
     while (!this.atEnd) {
-      let character = this.peek();
+      const character = this.peek();
       if (character === '\\') {
+        text += this.text.slice(start, this.position);
         this.skip();
         if (this.atEnd) return text;
-        character = this.peek();
-      } else if (ends(character)) {
-        return text;
-      }
-      text += character;
+        start = this.position;
+      } else if (ends(character)) break;
       this.skip();
     }
-    return text;
+    return text + this.text.slice(start, this.position);
   }
 }
 
-const isSpace = (character: string): boolean => /^[\p{White_Space}]$/u.test(character);
-const isLetter = (character: string): boolean => /^\p{L}$/u.test(character);
-const isDigit = (character: string): boolean => /^\p{Nd}$/u.test(character);
+/** The characters that nearly all expressions are written in: they are looked up, without an expression over Unicode's classes. */
+const ascii: readonly string[] = Array.from({ length: 128 }, (_, code) => String.fromCharCode(code));
+
+/** Whether a character is of a class of Unicode. */
+function classOf(expression: RegExp): (character: string) => boolean {
+  const inAscii = ascii.map((character) => expression.test(character));
+  return (character) => inAscii[character.charCodeAt(0)] ?? expression.test(character);
+}
+
+const isSpace = classOf(/^\p{White_Space}$/u);
+const isLetter = classOf(/^\p{L}$/u);
+const isDigit = classOf(/^\p{Nd}$/u);
 const isQuote = (character: string): boolean => character === "'" || character === '"';
 const isNumeric = (character: string): boolean => isDigit(character) || character === '.';
 const isHexDigit = (character: string): boolean => isDigit(character) || /^[a-fA-F]$/.test(character);
