@@ -1,7 +1,7 @@
 import { Controller, Get, Param, Query } from '@nestjs/common';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionPage } from '../decision-log/decision-page.js';
-import { DecisionQuery } from '../decision-log/decision-query.js';
+import { DecisionQuery, maxLimit } from '../decision-log/decision-query.js';
 import { DecisionRecord } from '../decision-log/decision-record.js';
 import { ReadQuery } from '../decision-log/expansion.js';
 import { gapForSome, recordForSome, type SeenGap, type SeenRecord } from '../decision-log/partial-view.js';
@@ -57,12 +57,24 @@ export class DecisionsController {
     @Query(queryPipe) query: ReadQuery,
     @VisibleSets('decisions:read') policySets: readonly string[] | undefined,
   ): Promise<SeenRecord> {
-    const found = await this.log.find(id, { policySets });
+    const found = (await this.log.find(id, { policySets })) ?? (await this.findLocal(id, policySets));
     if (found === undefined) throw await this.log.notFound(id);
     const record = await expandedRecord(found, query, this.versions);
     return policySets === undefined ? record : recordForSome(record);
   }
+
+  /** By the id of an answer that a client gave in its own process. */
+  private async findLocal(id: string, policySets: readonly string[] | undefined): Promise<DecisionRecord | undefined> {
+    const [, instance, number] = localId.exec(id) ?? [];
+    if (instance === undefined) return undefined;
+    // Where a client names no request its id is that of the record, which is indexed.
+    const { items } = await this.log.search({ requestId: id, via: 'local', limit: maxLimit }, { policySets });
+    return items.find(({ local }) => local?.instance === instance && local.number === Number(number));
+  }
 }
+
+/** `<instance>-<number>` */
+const localId = /^([0-9a-f]{32})-([1-9]\d{0,15})$/;
 
 interface SeenPage extends Omit<DecisionPage, 'items' | 'gaps' | 'completeTo' | 'incomplete'> {
   readonly items: readonly SeenRecord[];

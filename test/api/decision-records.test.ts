@@ -98,6 +98,11 @@ describe('a record of a decision in a client', () => {
   it('is found by its instance and number where the client names no request', async () => {
     await send(1, [record(), record({ request: { ...asked, subject: 'bob' }, answer: deny })]);
     expect(await recorded(`requestId=${instance}-2`)).toMatchObject([{ decision: 'deny', local: { number: 2 } }]);
+    await service.post('/v1/decide', asked, { 'x-request-id': `${instance}-2` });
+    const found = await service.get(`/v1/decisions/${instance}-2`);
+    expect(found).toMatchObject({ status: 200, body: { decision: 'deny', local: { instance, number: 2 } } });
+    for (const other of [`${instance}-3`, `${another}-2`, `${instance}-02`])
+      expect((await service.get(`/v1/decisions/${other}`)).status).toBe(404);
   });
 
   it('that is sent again, alone, in part or with others, changes nothing', async () => {
@@ -202,6 +207,27 @@ describe('a record of a decision in a client', () => {
       { lost: 1, cause: 'lost_by_client', from: to, to },
       { lost: 12, cause: 'lost_by_client', from, to },
     ]);
+  });
+
+  it('is counted, by what became of it', async () => {
+    const time = new Date().toISOString();
+    const sent = [record(), record({ answer: deny }), { lost: 2, from: time, to: time }, record({ policySet: 'no' })];
+    for (const _ of [1, 2]) await send(1, sent);
+    const { body: metrics } = await service.get('/metrics');
+    const counted = Object.entries({ recorded: 2, disputed: 1, refused: 1, lost: 2, repeated: 5 });
+    for (const [result, n] of counted)
+      expect(metrics).toContain(`verdict_local_records_total{result="${result}"} ${n}\n`);
+  });
+
+  it('of a client that is silent for a day may be missing: a gap says so, unless the client said that it ended', async () => {
+    await send(1, [record()], { end: true });
+    await send(1, [record()], { instance: another });
+    const records = service.app.get(LocalRecords);
+    for (const days of [1, 2, 3]) await records.lookAfterInstances(Date.now() + days * 86_400_000 + 1_000);
+    const { gaps } = (await service.get('/v1/decisions')).body;
+    expect(gaps).toMatchObject([{ lost: null, cause: 'client_silent' }]);
+    expect((await send(2, [record()], { instance: another })).body.next).toBe(3);
+    expect((await send(2, [record()])).body.next).toBe(1);
   });
 
   it('is masked as any other, and so is what the client answered', async () => {

@@ -6,10 +6,10 @@ import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { engineVersion } from '../../src/core/engine/engine-version.js';
 import { postgresForTests } from '../database/postgres/databases.js';
-import { hasPostgres } from '../database/postgres/postgres-server.js';
+import { hasPostgres, PostgresServer } from '../database/postgres/postgres-server.js';
 import { findingsOf } from '../decision-log/holds/findings.js';
 import { type Answer, ServiceProcess, serviceFolder } from './processes.js';
 
@@ -187,6 +187,28 @@ describe.skipIf(!hasPostgres)('records of clients on replicas (skipped where Pos
     expect(await reader.stop()).toBe(0);
     expect(await findingsOf(url)).toEqual([]);
   }, 180_000);
+
+  it('P4: while PostgreSQL is away they are refused and decisions go on; afterwards they are taken, once', async () => {
+    const own = await PostgresServer.start();
+    onTestFinished(() => own.remove());
+    const service = await ServiceProcess.start(localFolder(), {
+      VERDICT_DATABASE_URL: await own.createDatabase(),
+      VERDICT_SPOOL_DIR: join('.', 'spool'),
+      VERDICT_LOG_LEVEL: 'silent',
+    });
+    const client = new Client(await versionOf(service));
+    await settle([client], [service]);
+    await own.kill();
+    for (let n = 0; n < 3; n++) expect((await client.send([service]))?.status).toBe(503);
+    expect((await service.decide()).status).toBe(200);
+    await own.resume();
+    await settle([client], [service]);
+    await settle([client], [service]);
+    await expect
+      .poll(() => expectComplete(service, [client]).then(() => 'complete', String), { timeout: 20_000, interval: 500 })
+      .toBe('complete');
+    expect(await service.stop()).toBe(0);
+  }, 120_000);
 
   it('a claim of a replica that does not return is free when its writer is retired', async () => {
     const url = server().newSchema();
