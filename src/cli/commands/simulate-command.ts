@@ -136,7 +136,8 @@ async function simulate(
       onProgress: progressOn(terminal, log),
     });
     terminal.progress('');
-    return report(resultOf(run, { policySet: folder.name, candidate: version }), folder.path, options, terminal);
+    const result = resultOf(run, { policySet: folder.name, candidate: version, gate: options.failOn });
+    return report(result, folder.path, options, terminal);
   } finally {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, cancel);
     await log.close();

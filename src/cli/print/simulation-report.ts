@@ -5,6 +5,8 @@ import {
   type DecidingRule,
   type GateKind,
   gateCount,
+  gateKinds,
+  kindOfGate,
   type LeftOutDecisions,
   type NamedChanges,
   ofEachKind,
@@ -156,17 +158,20 @@ function entityText({ type, id }: ChangedEntity): string {
   return type === undefined ? id : `${type}:${id}`;
 }
 
-const kindOfGate: Readonly<Record<GateKind, ChangeByRule['kind']>> = {
-  gain: 'gain',
-  loss: 'loss',
-  error: 'error_appeared',
-};
-
-/** Changes as findings at the rules of the candidate; those that no rule makes are at its model. */
+/**
+ * Changes as findings at the rules of the candidate; those that no rule makes are at its model. They come kind by kind, gains first, since
+ * build servers show the first of many, and of each kind the most frequent first.
+ */
 export function changesAsProblems(result: SimulationResult, path: string, kinds: readonly GateKind[]): CheckedSet {
-  const wanted = kinds.map((kind) => kindOfGate[kind]);
-  const problems = result.rules
-    .filter(({ kind }) => wanted.includes(kind))
+  const problems = gateKinds
+    .filter((gate) => kinds.includes(gate))
+    .flatMap((gate) => [...listedProblems(result, kindOfGate[gate]), ...unlistedProblems(result, gate)]);
+  return { name: result.policySet, path, problems: [...problems, ...incompleteProblem(result)] };
+}
+
+function listedProblems(result: SimulationResult, wanted: ChangeByRule['kind']): readonly PolicyProblem[] {
+  return result.rules
+    .filter(({ kind }) => kind === wanted)
     .map(({ kind, before, after, error, count: times, examples }): PolicyProblem => {
       const { file = 'model.conf', line = 1 } = error ?? after;
       const what = error === undefined ? '' : ` (${error.code})`;
@@ -174,23 +179,16 @@ export function changesAsProblems(result: SimulationResult, path: string, kinds:
       const hint = `for example ${examples.join(', ')}`;
       return { severity: 'error', code: `simulated_${kind}`, message, file, line, column: 1, hint };
     });
-  return {
-    name: result.policySet,
-    path,
-    problems: [...problems, ...unlistedProblems(result, kinds), ...incompleteProblem(result)],
-  };
 }
 
 /** What a gate counts and no rule is listed for: a gate that is red always has a finding of its kind. */
-function unlistedProblems(result: SimulationResult, kinds: readonly GateKind[]): readonly PolicyProblem[] {
-  return kinds.flatMap((gate): PolicyProblem[] => {
-    const kind = kindOfGate[gate];
-    const listed = result.rules.reduce((sum, change) => sum + (change.kind === kind ? change.count : 0), 0);
-    const total = gateCount(result, [gate]);
-    if (listed >= total) return [];
-    const message = `${count(total, 'logged decision')} ${kindTexts[kind]} in all, ${total - listed} of them by rules that are not listed`;
-    return [{ severity: 'error', code: `simulated_${kind}`, message, file: 'model.conf', line: 1, column: 1 }];
-  });
+function unlistedProblems(result: SimulationResult, gate: GateKind): readonly PolicyProblem[] {
+  const kind = kindOfGate[gate];
+  const listed = result.rules.reduce((sum, change) => sum + (change.kind === kind ? change.count : 0), 0);
+  const total = gateCount(result, [gate]);
+  if (listed >= total) return [];
+  const message = `${count(total, 'logged decision')} ${kindTexts[kind]} in all, ${total - listed} of them by rules that are not listed`;
+  return [{ severity: 'error', code: `simulated_${kind}`, message, file: 'model.conf', line: 1, column: 1 }];
 }
 
 function incompleteProblem(result: SimulationResult): readonly PolicyProblem[] {

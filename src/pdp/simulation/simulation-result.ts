@@ -224,17 +224,20 @@ export interface Simulated {
   readonly policySet: string;
   /** The candidate's version, by its files. */
   readonly candidate: string;
+  /** What a gate counts has the room of a list that shares of kinds leave. */
+  readonly gate?: readonly GateKind[] | undefined;
 }
 
 export function resultOf(
   { tally, unshipped: writers = [], isCancelled }: SimulationRun,
-  { policySet, candidate }: Simulated,
+  { policySet, candidate, gate = [] }: Simulated,
 ): SimulationResult {
   const { kinds, gaps, leftOut, unchecked, rules, access } = tally;
   const isSeen = tally.since <= tally.until;
   const left = [...leftOut].map(([cause, { count, examples }]) => ({ cause, count, examples }));
-  const ruleList = mostFrequent(rules);
-  const accessList = mostFrequent(access);
+  const first = gate.map((kind) => kindOfGate[kind]);
+  const ruleList = mostFrequent(rules, first);
+  const accessList = mostFrequent(access, first);
   const lists = [
     namesOf(access, ({ subject: { type, id } }) => ({ ...(type !== undefined && { type }), name: id })),
     namesOf(access, ({ action }) => ({ name: action })),
@@ -273,30 +276,32 @@ export function resultOf(
 }
 
 /** In an order that does not depend on which thread counted first. */
-function mostFrequent<Named extends { readonly kind: ChangeKind }>({
-  counted,
-}: CountedParts<Named>): readonly Counted<Named>[] {
+function mostFrequent<Named extends { readonly kind: ChangeKind }>(
+  { counted }: CountedParts<Named>,
+  first: readonly ChangeKind[],
+): readonly Counted<Named>[] {
   const sorted = [...counted]
     .sort(([a, one], [b, other]) => other.count - one.count || (a < b ? -1 : 1))
     .map(([, counter]) => counter);
-  return ofEachKind(sorted, mostShown, ({ named }) => named.kind);
+  return ofEachKind(sorted, mostShown, ({ named }) => named.kind, first);
 }
 
 /**
- * Some of a list, in its order: of each kind of change the first ones, as many as its share, and the first of all in the rest of
- * the room. A thousand frequent losses do not hide one gain.
+ * Some of a list, in its order: of each kind of change the first ones, as many as its share, and in the rest of the room the first of
+ * some kinds and then of all. A thousand frequent losses do not hide one gain.
  */
 export function ofEachKind<Entry>(
   entries: readonly Entry[],
   most: number,
   kindOf: (entry: Entry) => ChangeKind,
+  first: readonly ChangeKind[] = [],
 ): readonly Entry[] {
   if (entries.length <= most) return entries;
   const share = Math.floor(most / changeKinds.length);
   const shown = new Set(
     changeKinds.flatMap((kind) => entries.filter((entry) => kindOf(entry) === kind).slice(0, share)),
   );
-  for (const entry of entries) {
+  for (const entry of [...entries.filter((entry) => first.includes(kindOf(entry))), ...entries]) {
     if (shown.size >= most) break;
     shown.add(entry);
   }
@@ -323,6 +328,13 @@ function namesOf(
 /** What a gate can be closed by. */
 export const gateKinds = ['gain', 'loss', 'error'] as const;
 export type GateKind = (typeof gateKinds)[number];
+
+/** The changes that each of them counts. */
+export const kindOfGate: Readonly<Record<GateKind, ChangeKind>> = {
+  gain: 'gain',
+  loss: 'loss',
+  error: 'error_appeared',
+};
 
 /** Decisions of these kinds; one that gains and errs is counted twice. */
 export function gateCount(result: SimulationResult, kinds: readonly GateKind[]): number {
