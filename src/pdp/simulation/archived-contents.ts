@@ -1,11 +1,14 @@
 import type { PolicyArchive } from '../../policy-store/archive/policy-archive.js';
-import type { LiveDataStore } from '../../policy-store/data/live-data-store.js';
+import type { EntriesAt, LiveDataStore } from '../../policy-store/data/live-data-store.js';
 import type { Missing, SetContent } from './messages.js';
 import { RecentContents } from './recent-contents.js';
 
 /** The versions of a policy set in an archive, with the live data that they served with. */
 export class ArchivedContents {
   private readonly recent = new RecentContents((version) => this.read(version));
+
+  /** The entries that were read last. A log names its versions from the newest on, so the next ones are a few changes before. */
+  private last: EntriesAt | undefined;
 
   /** @param data undefined where no set has live data */
   constructor(
@@ -30,8 +33,10 @@ export class ArchivedContents {
     const { semantics, dataRevision } = archived;
     const { files } = found;
     if (dataRevision === undefined) return { files, semantics };
-    const data = await this.data?.entriesAt(this.policySet, dataRevision);
+    const data = await this.data?.entriesAt(this.policySet, dataRevision, this.last);
     if (data === undefined) return 'live_data_not_kept';
-    return { files, semantics, data: { roles: data.roles, entities: data.entities } };
+    const { roles, entities } = data;
+    this.last = { revision: dataRevision, entries: { roles, entities } };
+    return { files, semantics, data: { roles, entities } };
   }
 }

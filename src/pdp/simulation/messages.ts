@@ -45,7 +45,9 @@ export type Portion =
 
 export type ToThread =
   | { readonly kind: 'portion'; readonly portion: Portion }
-  /** The answer to `wanted`. */
+  /** Some of the live data of a version that is on its way. */
+  | { readonly kind: 'entries'; readonly version: string; readonly entries: StoredEntries }
+  /** The answer to `wanted`; all of its live data went before it. */
   | { readonly kind: 'version'; readonly version: string; readonly content: SetContent | Missing }
   | { readonly kind: 'finish' }
   /** `ThreadData.stopped` is set: what it waits for may never come. */

@@ -2,6 +2,8 @@
 import { Worker } from 'node:worker_threads';
 import type { PolicyProblem } from '../../core/problem.js';
 import type { LogGap } from '../../decision-log/log-gap.js';
+import type { StoredEntries } from '../../policy-store/data/entries.js';
+import { Turns } from '../../turns/turns.js';
 import type { Assignment, FromThread, Missing, Portion, SetContent, ThreadData, ToThread } from './messages.js';
 import { SimulationTally, type TallyParts } from './simulation-tally.js';
 
@@ -230,10 +232,7 @@ class SimulationThread {
         this.fail(new CandidateRefused(message.problems));
         break;
       case 'wanted':
-        this.source.version(message.version).then(
-          (content) => this.say({ kind: 'version', version: message.version, content }),
-          (error) => this.fail(error),
-        );
+        this.send(message.version).catch((error) => this.fail(error));
         break;
       case 'done':
         this.waiting--;
@@ -253,6 +252,23 @@ class SimulationThread {
     }
   }
 
+  /** A message is copied at once, and a set can have a million entries: in between others have their turns. */
+  private async send(version: string): Promise<void> {
+    const content = await this.source.version(version);
+    if (typeof content === 'string' || content.data === undefined) {
+      this.say({ kind: 'version', version, content });
+      return;
+    }
+    const { data, ...files } = content;
+    const turns = new Turns();
+    for (const entries of piecesOf(data)) {
+      if (turns.isOver) await turns.next();
+      if (this.isEnded) return;
+      this.say({ kind: 'entries', version, entries });
+    }
+    this.say({ kind: 'version', version, content: { ...files, data: { roles: [], entities: [] } } });
+  }
+
   private say(message: ToThread): void {
     if (!this.isEnded) this.worker.postMessage(message);
   }
@@ -261,6 +277,18 @@ class SimulationThread {
     this.failure ??= error;
     for (const { reject } of [this.begun, this.result, this.room]) reject(error);
   }
+}
+
+/** Entries of a message. Entities can be large. */
+export const rolesAtOnce = 1_000;
+export const entitiesAtOnce = 32;
+
+/** Entries in messages' lengths. */
+export function* piecesOf({ roles, entities }: StoredEntries): Generator<StoredEntries> {
+  for (let from = 0; from < roles.length; from += rolesAtOnce)
+    yield { roles: roles.slice(from, from + rolesAtOnce), entities: [] };
+  for (let from = 0; from < entities.length; from += entitiesAtOnce)
+    yield { roles: [], entities: entities.slice(from, from + entitiesAtOnce) };
 }
 
 /** A thread needs the compiled file, also when tests run the TypeScript source. */

@@ -1,9 +1,12 @@
 /** A thread of a simulation: it answers the portions of the log that it is given, and says at the end what it counted. */
 import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
+import type { RoleTuple } from '../../core/data/live-data.js';
+import type { StoredEntity } from '../../core/manifest/entities.js';
 import { PolicyError } from '../../core/problem.js';
 import type { DecisionRecord } from '../../decision-log/decision-record.js';
 import type { LogGap } from '../../decision-log/log-gap.js';
+import type { StoredEntries } from '../../policy-store/data/entries.js';
 import type { FromThread, Missing, Portion, SetContent, ThreadData, ToThread } from './messages.js';
 import { Simulator } from './simulator.js';
 
@@ -20,14 +23,19 @@ interface Waiting {
 class Stopped extends Error {}
 
 const waiting = new Map<string, Waiting>();
+/** Live data of versions that are on their way. */
+const received = new Map<string, { readonly roles: RoleTuple[]; readonly entities: StoredEntity[] }>();
 let work: Promise<void> = Promise.resolve();
 
 const simulator = begin();
 if (simulator !== undefined) {
   port.on('message', (message: ToThread) => {
     switch (message.kind) {
+      case 'entries':
+        receive(message.version, message.entries);
+        break;
       case 'version':
-        waiting.get(message.version)?.resolve(message.content);
+        waiting.get(message.version)?.resolve(withReceived(message.version, message.content));
         waiting.delete(message.version);
         break;
       case 'portion':
@@ -128,6 +136,19 @@ function isTime(value: unknown): boolean {
 
 function isCount(value: unknown): boolean {
   return value === null || typeof value === 'number';
+}
+
+function receive(version: string, { roles, entities }: StoredEntries): void {
+  const known = received.get(version) ?? { roles: [], entities: [] };
+  received.set(version, known);
+  known.roles.push(...roles);
+  known.entities.push(...entities);
+}
+
+function withReceived(version: string, content: SetContent | Missing): SetContent | Missing {
+  const data = received.get(version);
+  received.delete(version);
+  return typeof content === 'string' || data === undefined ? content : { ...content, data };
 }
 
 function fetchVersion(version: string): Promise<SetContent | Missing> {

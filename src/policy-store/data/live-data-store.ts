@@ -25,6 +25,12 @@ export interface DataSnapshot extends StoredEntries {
   readonly revisions: SetRevisions;
 }
 
+/** The entries of a set at a revision of its data. */
+export interface EntriesAt {
+  readonly revision: number;
+  readonly entries: StoredEntries;
+}
+
 /** Under which key a caller sent a change, so that the same request again is answered without another change. */
 export interface ChangeKey {
   readonly key: string;
@@ -112,19 +118,25 @@ export abstract class LiveDataStore {
   /**
    * The entries that a set had at a revision; undefined where the changes since then are not kept any more.
    *
+   * @param later those of a later revision, where they are known: then only the changes between are read, and not all entries
    * @throws Error where what is kept does not fit together
    */
-  async entriesAt(name: string, revision: number): Promise<StoredEntries | undefined> {
-    const { revisions, ...now } = await this.entries(name);
+  async entriesAt(name: string, revision: number, later?: EntriesAt): Promise<StoredEntries | undefined> {
+    const known = later !== undefined && later.revision >= revision ? later : await this.newestOf(name);
     if (revision < (await this.keptSince(name))) return undefined;
     const since: StoredChange[] = [];
-    for (let after = revision; after < revisions.data; ) {
+    for (let after = revision; after < known.revision; ) {
       const changes = await this.changesAfter(name, after, changesAtOnce);
       if (changes.length === 0) throw new Error(`the changes of ${name} after ${after} are missing`);
-      since.push(...changes.filter((change) => change.revision <= revisions.data));
+      since.push(...changes.filter((change) => change.revision <= known.revision));
       after = changes.at(-1)!.revision;
     }
-    return since.length === 0 ? now : inTurns(entriesBefore(now, since));
+    return since.length === 0 ? known.entries : inTurns(entriesBefore(known.entries, since));
+  }
+
+  private async newestOf(name: string): Promise<EntriesAt> {
+    const { revisions, roles, entities } = await this.entries(name);
+    return { revision: revisions.data, entries: { roles, entities } };
   }
 
   /** The changes of a set after a revision in their order, at most `limit`. */

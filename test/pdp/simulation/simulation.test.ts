@@ -492,6 +492,26 @@ describe('a simulation', () => {
     });
   });
 
+  it('is asked with all live data, however many there are', async () => {
+    const manifest = 'data: { roles: [g], entities: [user] }\n';
+    const withRoles = model
+      .replace('[policy_effect]', '[role_definition]\ng = _, _\n[policy_effect]')
+      .replace('r.sub == p.sub', 'g(r.sub, p.sub)');
+    const old = filesOf('p, reader, doc, read\n', manifest, withRoles);
+    const candidate = filesOf('p, guest, doc, read\n', manifest, withRoles);
+    const names = Array.from({ length: 2_500 }, (_, n) => `user${n}`);
+    const roles = names.map((name, n) => ['g', name, n % 2 === 0 ? 'reader' : 'guest'] as const);
+    const entities = names.slice(0, 100).map((id) => ({ type: 'user', id, attributes: { level: 1 } }));
+    const content: SetContent = { files: old, data: { roles, entities } };
+    const set = SimulatedSet.of(content);
+    const log = await logOf((to) =>
+      names.slice(-40).map((name) => ({ ...recordOf(to, old, set, asked(name), noon), policyVersion: 'sha256:then' })),
+    );
+    const versions = new Map([['sha256:then', content]]);
+    const result = await simulate(() => portionsOfGroups(log.groups({ policySet: 'set' }, 0)), candidate, versions);
+    expect(result).toMatchObject({ complete: true, answered: 40, gained: 20, lost: 20, unchecked: [] });
+  });
+
   it('counts changes of versions that are not kept, and says that they were not checked', async () => {
     const log = await logOf((to) => [decided(to, 'bob')]);
     const result = await simulate(() => portionsOfGroups(log.groups({ policySet: 'set' }, 0)), after, new Map());
