@@ -463,6 +463,32 @@ describe('a simulation', () => {
     });
   });
 
+  it('asks with stored attributes as they were stored, also with those that the masks hide in the log', async () => {
+    const manifest = 'decisionLog: { mask: [/subject/attributes/ssn] }\n';
+    const entities = {
+      path: 'entities.yaml',
+      bytes: Buffer.from('- { type: user, id: bob, attributes: { ssn: 078-05-1120 } }\n'),
+    };
+    const stored = (condition: string) =>
+      [
+        ...filesOf('p, bob, doc, read\n', manifest, model.replace(/^m = /m, `m = r.sub.ssn ${condition} && `)),
+        entities,
+      ].sort((a, b) => (a.path < b.path ? -1 : 1));
+    const [old, candidate] = [stored("== '078-05-1120'"), stored("!= '078-05-1120'")];
+    const given = { ...asked('bob'), subject: { type: 'user', id: 'bob', attributes: { ssn: 'another' } } };
+    // One whose request says nothing of it, and one whose request is masked: what is stored wins in both.
+    const log = await logOf((to) =>
+      [asked('bob'), given].map((request) => recordOf(to, old, SimulatedSet.of({ files: old }), request, noon)),
+    );
+    const versions = new Map([[versionOf(old), { files: old }]]);
+    const on = (files: readonly PolicyFile[]) =>
+      simulate(() => portionsOfGroups(log.groups({ policySet: 'set' }, 0)), files, versions);
+    expect(await on(candidate)).toMatchObject({ complete: true, answered: 2, lost: 2, leftOut: [] });
+    // Where nothing is stored, what is asked for is what the mask hides.
+    const unstored = candidate.filter((file) => file !== entities);
+    expect(await on(unstored)).toMatchObject({ answered: 1, leftOut: [{ cause: 'masked', count: 1 }] });
+  });
+
   it('takes the live data that the version had, and leaves out what was decided with data that are gone', async () => {
     const manifest = 'data: { roles: [g] }\n';
     const withRoles = model
