@@ -55,7 +55,7 @@ let service: BuiltService;
 /** Where nobody answers. */
 let nowhere: string;
 beforeAll(async () => {
-  service = await startBuiltService({ ...clinic, ...policies }, {}, ['decide', 'bundles:read']);
+  service = await startBuiltService({ ...clinic, ...policies }, {}, ['decide', 'bundles:read', 'decisions:read']);
   const gone = await scripted(() => {});
   nowhere = gone.url;
   await gone.stop();
@@ -591,7 +591,7 @@ socket.on('message', (text) => {
     it.each([
       ['esm', 'express'],
       ['cjs', 'fastify'],
-    ] as [Format, Adapter][])('decides as the service does (%s, %s)', async (format, adapter) => {
+    ] as [Format, Adapter][])('decides as the service does, and records it there (%s, %s)', async (format, adapter) => {
       const app = await start(format, adapter, { MODE: 'local' });
       const { body } = await app.ask('/docs/doc-1');
       expect(body).toMatchObject({ reason: 'rule_allowed', obligations: [{ watermark: 'copy' }], isSame: true });
@@ -610,9 +610,24 @@ socket.on('message', (text) => {
           err: { message: 'Forbidden resource' },
         });
       }
-      expect(app.log).toMatch(/DocsController\.read is denied: no_matching_rule, decision [\da-f]{32}-\d+/);
+      const denied = /DocsController\.read is denied: no_matching_rule, decision ([\da-f]{32}-\d+)/.exec(app.log);
+      expect(denied, app.log).not.toBeNull();
+      // What is left is sent while it stops.
       await app.stop('SIGTERM');
       apps.splice(apps.indexOf(app), 1);
+      const headers = { authorization: `Bearer ${service.token}` };
+      const instance = denied![1]!.slice(0, 32);
+      const answer = await fetch(`${service.url}/v1/decisions?via=local&limit=1000`, { headers });
+      const { items } = (await answer.json()) as {
+        items: { local: { instance: string; number: number }; decision: string; resource: { id: string } }[];
+      };
+      const recorded = items.filter(({ local }) => local.instance === instance);
+      expect(recorded.map(({ local }) => local.number).sort((a, b) => a - b)).toEqual(
+        recorded.map((_, index) => index + 1),
+      );
+      expect(recorded.find(({ local }) => `${instance}-${local.number}` === denied![1])).toMatchObject({
+        decision: 'deny',
+      });
     });
 
     it('is closed when it has not heard of its policies for too long, and open again when it has', async () => {

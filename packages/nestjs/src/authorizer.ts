@@ -1,7 +1,7 @@
 import { type ExecutionContext, HttpStatus, Inject, Injectable, Logger } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import type { DecideRequest, Decision, Entity, VerdictProblem, VerdictUnavailable } from '@verdict/client';
-import { type Awaitable, isThenable, then } from './awaitable.js';
+import { type Awaitable, andThen } from './awaitable.js';
 import { type Call, transportOf } from './call.js';
 import { remember } from './decided.js';
 import type { QuestionSettings } from './options.js';
@@ -27,7 +27,7 @@ export class Authorizer {
    */
   authorize(context: ExecutionContext, rule: Authorization): Awaitable<boolean> {
     try {
-      const passed = then(this.question(context, rule), (question) => this.ask(context, question));
+      const passed = andThen(this.question(context, rule), (question) => this.ask(context, question));
       return passed instanceof Promise ? passed.catch((error) => this.refuse(context, error)) : passed;
     } catch (error) {
       return this.refuse(context, error);
@@ -37,16 +37,13 @@ export class Authorizer {
   private ask(context: ExecutionContext, question: DecideRequest): Awaitable<boolean> {
     const traceparent = transportOf(context).request?.headers?.traceparent;
     const options = typeof traceparent === 'string' ? { traceparent } : {};
-    return then(this.source.decide(question, options), (decision) => this.isPassed(context, question, decision));
+    return andThen(this.source.decide(question, options), (decision) => this.isPassed(context, question, decision));
   }
 
   private isPassed(context: ExecutionContext, question: DecideRequest, decision: Decision): boolean {
     if (decision.allowed !== true) {
-      const asked = JSON.stringify({
-        ...question,
-        attributes: undefined,
-        resource: withoutAttributes(question.resource),
-      });
+      const { subject, action, resource } = question;
+      const asked = JSON.stringify([withoutAttributes(subject), action, withoutAttributes(resource)]);
       this.logger.warn(
         `${nameOf(context)} is denied: ${decision.reason.code}, decision ${decision.decisionId ?? 'none'}, ${asked}`,
       );
@@ -60,22 +57,42 @@ export class Authorizer {
     const transport = transportOf(context);
     const get: Call['get'] = (token) => this.moduleRef.get(token, { strict: false });
     const early: Call = { context, get, ...transport };
-    return then(this.settings.user === undefined ? transport.user : this.settings.user(early), (user) => {
+    return andThen(this.settings.user === undefined ? transport.user : this.settings.user(early), (user) => {
       if (user === undefined || user === null) {
         throw new Refusal(HttpStatus.UNAUTHORIZED, 'nobody is signed in: no guard before this one found a user');
       }
-      const call = { ...early, user };
-      const parts: Parts = [
-        this.settings.subject === undefined ? defaultSubject(user) : this.settings.subject(user, call),
-        idOf(rule, call),
-        rule.attributes?.(call.params, call),
-        this.settings.environment?.(call),
-        rule.environment?.(call.params, call),
-      ];
-      // Without a promise there is none to wait for: a decision in the process is made within the call.
-      return parts.some(isThenable)
-        ? Promise.all(parts).then((all) => written(rule, all as Parts))
-        : written(rule, parts);
+      return this.asked(rule, { ...early, user });
+    });
+  }
+
+  /**
+   * One after the other: nothing is looked up for what is no id, and where one function fails no other is left running, whose
+   * rejection nobody would hear.
+   */
+  private asked(rule: Authorization, call: Call): Awaitable<DecideRequest> {
+    const { action, type, policySet } = rule;
+    const { subject: subjectOf, environment: situationOf } = this.settings;
+    return andThen(subjectOf === undefined ? defaultSubject(call.user) : subjectOf(call.user, call), (subject) => {
+      if (!isSubject(subject)) throw new Refusal(HttpStatus.FORBIDDEN, 'the subject is no text and has none as its id');
+      return andThen(idOf(rule, call), (id) =>
+        andThen(rule.attributes?.(call.params, call), (attributes) =>
+          andThen(situationOf?.(call), (situation) =>
+            andThen(rule.environment?.(call.params, call), (environment) => ({
+              subject,
+              action,
+              resource: {
+                type,
+                id,
+                ...(attributes !== undefined && { attributes: members('attributes', attributes) }),
+              },
+              ...((situation !== undefined || environment !== undefined) && {
+                attributes: { ...members('environment', situation), ...members('environment', environment) },
+              }),
+              ...(policySet !== undefined && { policySet }),
+            })),
+          ),
+        ),
+      );
     });
   }
 
@@ -88,32 +105,17 @@ export class Authorizer {
   }
 }
 
-type Parts = readonly [subject: unknown, id: unknown, attributes: unknown, ...environment: unknown[]];
-
-function written(
-  { action, type, policySet }: Authorization,
-  [subject, id, attributes, ...environment]: Parts,
-): DecideRequest {
-  if (!isSubject(subject)) throw new Refusal(HttpStatus.FORBIDDEN, 'the subject is no text and has none as its id');
-  if (id !== '' && !isId(id)) {
-    throw new Refusal(HttpStatus.BAD_REQUEST, 'the id of the resource is missing, or is no text that an id can be');
-  }
-  const resource = { type, id, ...(attributes !== undefined && { attributes: members('attributes', attributes) }) };
-  const given = environment.filter((each) => each !== undefined).map((each) => members('environment', each));
-  return {
-    subject,
-    action,
-    resource,
-    ...(given.length > 0 && { attributes: Object.assign({}, ...given) }),
-    ...(policySet !== undefined && { policySet }),
-  };
-}
-
-/** The empty text is what a rule without an id asks about: no caller can name it. */
-function idOf({ id }: Authorization, call: Call): unknown {
+/**
+ * The empty text is what a rule without an id asks about: no caller can name it.
+ *
+ * @throws Refusal for what is no id
+ */
+function idOf({ id }: Authorization, call: Call): Awaitable<string> {
   if (id === undefined) return '';
-  const found = typeof id === 'string' ? call.params[id] : id(call.params, call);
-  return then(found, (value) => (value === '' ? undefined : value));
+  return andThen(typeof id === 'string' ? call.params[id] : id(call.params, call), (value) => {
+    if (isId(value)) return value;
+    throw new Refusal(HttpStatus.BAD_REQUEST, 'the id of the resource is missing, or is no text that an id can be');
+  });
 }
 
 /** What an id can be, as the service has it: 1 to 1,024 characters, none of them a control character or half of a pair. */
@@ -142,6 +144,7 @@ function defaultSubject(user: unknown): Entity {
 }
 
 function members(name: string, value: unknown): Record<string, unknown> {
+  if (value === undefined) return {};
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new Refusal(HttpStatus.FORBIDDEN, `${name} are no object`);
   }

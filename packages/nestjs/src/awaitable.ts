@@ -7,6 +7,6 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 /** Goes on at once where it can. */
-export function then<T, R>(value: Awaitable<T>, next: (value: T) => Awaitable<R>): Awaitable<R> {
+export function andThen<T, R>(value: Awaitable<T>, next: (value: T) => Awaitable<R>): Awaitable<R> {
   return isThenable(value) ? Promise.resolve(value).then(next) : next(value);
 }

@@ -7,12 +7,19 @@ interface Decided {
   readonly decision: Decision;
 }
 
-/** By what keys a call: nothing is written on the request, where a caller's parser could have put the same member. */
-const decided = new WeakMap<object, Decided>();
+/**
+ * On what keys a call. A symbol of this module's own: no parser of what a caller sends can write it. (A WeakMap with an entry for each
+ * request costs the garbage collector more than the guard itself.)
+ */
+const decided = Symbol('decided by Verdict');
+
+interface Key {
+  [decided]?: Decided;
+}
 
 export function remember(context: ArgumentsHost, outcome: Decided): void {
-  const key = keyOf(context);
-  if (key !== undefined) decided.set(key, outcome);
+  const key: Key | undefined = keyOf(context);
+  if (key !== undefined) key[decided] = outcome;
 }
 
 /** @param call the context of its execution; over HTTP, the request will do */
@@ -27,5 +34,5 @@ export function subjectOf(call: object): Entity | string | undefined {
 function of(call: object): Decided | undefined {
   const isContext = 'getArgs' in call && typeof call.getArgs === 'function';
   const key = isContext ? keyOf(call as ArgumentsHost) : call;
-  return key === undefined ? undefined : decided.get(key);
+  return (key as Key | undefined)?.[decided];
 }

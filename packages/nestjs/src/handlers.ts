@@ -9,6 +9,8 @@ export type Method = (...args: never[]) => unknown;
  * - `reference`: callers of a federated GraphQL reach it, and Nest runs its guards only where it is told to
  * - `field`: reached from the query above it, which was decided; guards as for a reference
  * - `none`: nobody reaches it from outside
+ *
+ * A class may be a controller and be offered as a provider too: there its routes are none, and nothing is wrong with them.
  */
 export type HandlerKind = 'entry' | 'reference' | 'field' | 'none';
 
@@ -39,7 +41,9 @@ export function* handlersOf(modules: ModulesContainer, scanner: MetadataScanner)
         if (typeof owner !== 'function' || !owner.prototype) continue;
         for (const name of scanner.getAllMethodNames(owner.prototype)) {
           const method: Method = owner.prototype[name];
-          const mark = marks.find(([key, , holder]) => holder === of && Reflect.hasMetadata(key, method));
+          const marked = marks.filter(([key]) => Reflect.hasMetadata(key, method));
+          const mark = marked.find(([, , holder]) => holder === of);
+          if (mark === undefined && marked.length > 0) continue;
           yield { owner: owner as Class, name, method, kind: mark?.[1] ?? 'none' };
         }
       }

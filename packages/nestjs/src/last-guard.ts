@@ -7,11 +7,16 @@ interface Waiting {
   readonly decide: () => boolean | Promise<boolean>;
 }
 
-const waiting = new WeakMap<ExecutionContext, Waiting>();
+/** On the context, which Nest makes anew for the guards of each call. */
+const waiting = Symbol('left to the last guard');
 
-export function leaveToLast(context: ExecutionContext, left: number, decide: Waiting['decide']): void {
+interface Context extends ExecutionContext {
+  [waiting]?: Waiting;
+}
+
+export function leaveToLast(context: Context, left: number, decide: Waiting['decide']): void {
   // A guard that is both global and on the class comes twice. Counted anew, the last one would not be the last.
-  if (!waiting.has(context)) waiting.set(context, { left, decide });
+  context[waiting] ??= { left, decide };
 }
 
 /**
@@ -21,8 +26,8 @@ export function leaveToLast(context: ExecutionContext, left: number, decide: Wai
  * Which policies are asked the global guard says. Where that one did not run nobody is asked: the call is refused.
  */
 export const lastGuard: CanActivate = {
-  canActivate(context) {
-    const call = waiting.get(context);
+  canActivate(context: Context) {
+    const call = context[waiting];
     if (call === undefined) {
       const name = `${context.getClass().name}.${context.getHandler().name}`;
       new Logger('VerdictGuard').error(

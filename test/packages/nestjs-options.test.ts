@@ -1,0 +1,263 @@
+/** The options of `@verdict/nestjs`, and what must not be written, in applications of this process that the mock answers. */
+import { Controller, Get, Inject, Injectable, Module, NotFoundException, Param, type Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { afterEach, describe, expect, it } from 'vitest';
+import { MockVerdict } from '../../packages/client/src/mock.js';
+import {
+  Authorize,
+  Decided,
+  Public,
+  Subject,
+  VerdictModule,
+  type VerdictModuleOptions,
+  VerdictService,
+} from '../../packages/nestjs/src/nestjs.js';
+
+/** The clinic: dana reads the lab result L-2231, tomas may not. */
+const mock = () => MockVerdict.load('policies', { policySet: 'default' });
+const reading = { id: 'id' };
+
+@Controller('lab-results')
+class LabResults {
+  constructor(@Inject(VerdictService) private readonly verdict: VerdictService) {}
+
+  @Get(':id')
+  @Authorize('read', 'lab-result', reading)
+  read(@Subject() subject: object, @Decided() { reason }: { reason: { code: string } }) {
+    return { subject, reason: reason.code };
+  }
+
+  @Get('of/:kinds')
+  @Public()
+  list(@Param('kinds') kinds: string) {
+    return this.verdict.filter(kinds.split(' ').filter(Boolean), {
+      subject: { type: 'user', id: 'dana' },
+      action: 'read',
+      resource: (type) => ({ type, id: 'L-2231' }),
+    });
+  }
+}
+
+const apps: NestFastifyApplication[] = [];
+afterEach(async () => {
+  for (const app of apps.splice(0)) await app.close();
+});
+
+async function start(imports: NonNullable<Parameters<typeof Module>[0]['imports']>, controller: Type = LabResults) {
+  class AppModule {}
+  Module({ imports, controllers: [controller] })(AppModule);
+  const logged: string[] = [];
+  const log = (message: unknown) => logged.push(String(message));
+  const logger = { log: () => {}, warn: log, error: log };
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule, new FastifyAdapter(), {
+    logger,
+    abortOnError: false,
+  });
+  apps.push(app);
+  await app.init();
+  const get = async (url: string, headers: Record<string, string> = {}) => {
+    const answer = await app.inject({ url, headers });
+    return { status: answer.statusCode, body: JSON.parse(answer.payload) };
+  };
+  return { get, logged };
+}
+
+const dana = { subject: { type: 'user', id: 'dana' }, reason: 'rule_allowed' };
+const byHeader: Pick<VerdictModuleOptions, 'user'> = { user: ({ request }) => request.headers['x-user'] };
+
+describe('the options', () => {
+  it('user and subject say who calls, and as whom', async () => {
+    const { get } = await start([
+      VerdictModule.forRoot({
+        client: mock(),
+        ...byHeader,
+        subject: async (user: string) => ({ type: 'user', id: user.toLowerCase() }),
+      }),
+    ]);
+    expect(await get('/lab-results/L-2231', { 'x-user': 'DANA' })).toEqual({ status: 200, body: dana });
+    expect((await get('/lab-results/L-2231', { 'x-user': 'TOMAS' })).status).toBe(403);
+    expect((await get('/lab-results/L-2231')).status).toBe(401);
+  });
+
+  it.each([
+    ['throws', () => expect.fail('secret')],
+    ['rejects', () => Promise.reject(new Error('secret'))],
+    ['is nothing', () => undefined],
+    ['has no id', () => ({ type: 'user' })],
+    ['has a number', () => ({ type: 'user', id: 7 })],
+    ['is empty', () => ''],
+  ])('a subject that %s is a deny', async (_, subject) => {
+    const options = { client: mock(), user: () => 'dana', subject: subject as () => string };
+    const { get } = await start([VerdictModule.forRoot(options)]);
+    expect((await get('/lab-results/L-2231')).status).toBe(403);
+  });
+
+  it('environment is with every question, and that of a rule on top', async () => {
+    @Controller()
+    class Situations {
+      @Get('both')
+      @Authorize('read', 'lab-result', { environment: async () => ({ tenant: 'rule' }) })
+      both() {}
+
+      @Get('one')
+      @Authorize('read', 'lab-result')
+      one() {}
+    }
+    const client = mock();
+    const environment = () => ({ ip: '10.0.0.7', tenant: 'module' });
+    const { get, logged } = await start(
+      [
+        VerdictModule.forRoot({
+          client,
+          ...byHeader,
+          subject: (id: string) => ({ type: 'user', id, attributes: { salary: 9 } }),
+          environment,
+        }),
+      ],
+      Situations,
+    );
+    for (const path of ['/both', '/one']) expect((await get(path, { 'x-user': 'tomas' })).status).toBe(403);
+    expect(client.decisions.map(({ request }) => request.attributes)).toEqual([
+      { ip: '10.0.0.7', tenant: 'rule' },
+      { ip: '10.0.0.7', tenant: 'module' },
+    ]);
+    // What is known of people is not for the log of an application.
+    expect(logged.join()).toContain('[{"type":"user","id":"tomas"},"read",{"type":"lab-result","id":""}]');
+    expect(logged.join()).not.toContain('salary');
+  });
+
+  it('can be made by a class', async () => {
+    @Injectable()
+    class Options {
+      create(): VerdictModuleOptions {
+        return { client: mock(), ...byHeader };
+      }
+    }
+    const { get } = await start([VerdictModule.forRootAsync({ useClass: Options })]).catch((error) => error);
+    // A user that is a text has no id, sub or userId.
+    expect((await get('/lab-results/L-2231', { 'x-user': 'dana' })).status).toBe(403);
+  });
+
+  it('onUnavailable makes no answer a deny', async () => {
+    const client = MockVerdict.load('policies', { policySet: 'default', onUnavailable: 'deny' });
+    client.isDown = true;
+    const { get } = await start([VerdictModule.forRoot({ client, user: () => ({ id: 'dana' }) })]);
+    expect((await get('/lab-results/L-2231')).status).toBe(403);
+    expect(await get('/lab-results/of/lab-result')).toEqual({ status: 200, body: [] });
+  });
+
+  it('that cannot be meant stop the start', async () => {
+    const slip = { mode: 'Local', baseUrl: 'http://127.0.0.1:1' } as unknown as VerdictModuleOptions;
+    await expect(start([VerdictModule.forRoot(slip)])).rejects.toThrow("mode is 'http' or 'local'");
+    await expect(start([VerdictModule.forRoot({} as VerdictModuleOptions)])).rejects.toThrow('baseUrl');
+  });
+});
+
+it('filters with one call, and with none where there is nothing', async () => {
+  const client = mock();
+  let calls = 0;
+  const counted = {
+    decide: client.decide.bind(client),
+    decideMany: (requests: Parameters<typeof client.decideMany>[0]) => {
+      calls++;
+      return client.decideMany(requests);
+    },
+  };
+  const { get } = await start([VerdictModule.forRoot({ client: counted })]);
+  expect((await get('/lab-results/of/lab-result%20secret%20lab-result')).body).toEqual(['lab-result', 'lab-result']);
+  expect(calls).toBe(1);
+  expect((await get('/lab-results/of/%20')).body).toEqual([]);
+  expect(calls).toBe(1);
+});
+
+it('hands the trace of a request on, and what is none not', async () => {
+  const client = mock();
+  const traces: unknown[] = [];
+  const decide: typeof client.decide = (request, options) => {
+    traces.push(options?.traceparent);
+    return client.decide(request, options);
+  };
+  const source = { decide, decideMany: client.decideMany.bind(client) };
+  const { get } = await start([VerdictModule.forRoot({ client: source, user: () => ({ id: 'dana' }) })]);
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+  expect((await get('/lab-results/L-2231', { traceparent })).status).toBe(200);
+  expect((await get('/lab-results/L-2231')).status).toBe(200);
+  expect(traces).toEqual([traceparent, undefined]);
+});
+
+describe('functions of a rule', () => {
+  it('run one after the other: none is left running where another fails, and none runs for what is no id', async () => {
+    const ran: string[] = [];
+    const fails = (name: string) => async () => {
+      ran.push(name);
+      throw new NotFoundException('secret');
+    };
+    @Controller()
+    class Failing {
+      @Get('both')
+      @Authorize('read', 'lab-result', {
+        id: () => 'L-2231',
+        attributes: fails('attributes'),
+        environment: () => {
+          throw new Error('secret');
+        },
+      })
+      both() {}
+
+      @Get('no-id')
+      @Authorize('read', 'lab-result', { id: async () => undefined, attributes: fails('attributes of nothing') })
+      noId() {}
+    }
+    const { get } = await start([VerdictModule.forRoot({ client: mock(), user: () => ({ id: 'dana' }) })], Failing);
+    // Also an exception of Nest: who may not know that there is nothing is told what others are told.
+    expect(await get('/both')).toMatchObject({ status: 403, body: { message: 'Forbidden resource' } });
+    expect((await get('/no-id')).status).toBe(400);
+    expect(ran).toEqual(['attributes']);
+  });
+});
+
+describe('a rule', () => {
+  it('is closed where nobody imported the module', async () => {
+    const { get, logged } = await start([
+      {
+        module: class Other {},
+        global: true,
+        providers: [{ provide: VerdictService, useValue: {} }],
+        exports: [VerdictService],
+      },
+    ]);
+    expect((await get('/lab-results/L-2231')).status).toBe(403);
+    expect(logged.join()).toContain('import VerdictModule');
+  });
+
+  it('is one for a handler, of a method or a class, with texts', () => {
+    const method = (...decorators: MethodDecorator[]) => {
+      class Anything {
+        handle() {}
+      }
+      const descriptor = Object.getOwnPropertyDescriptor(Anything.prototype, 'handle')!;
+      for (const decorate of decorators) decorate(Anything.prototype, 'handle', descriptor);
+    };
+    const two = 'Anything.handle has two of @Authorize and @Public';
+    expect(() => method(Authorize('read', 'doc'), Authorize('write', 'doc'))).toThrow(two);
+    expect(() => method(Authorize('read', 'doc'), Public())).toThrow(two);
+    expect(() => method(Public(), Authorize('read', 'doc'))).toThrow(two);
+    class Twice {}
+    Public()(Twice);
+    expect(() => Authorize('read', 'doc')(Twice)).toThrow('Twice has two of');
+    // As of a class that extends it.
+    class Extends extends Twice {}
+    Authorize('read', 'doc')(Extends);
+    expect(() => Authorize('', 'doc')).toThrow(TypeError);
+    expect(() => Authorize('read', undefined as unknown as string)).toThrow(TypeError);
+    expect(() => Public()(Twice.prototype, 'property', undefined as never)).toThrow('is no method and no class');
+  });
+
+  it('of a controller that is offered as a provider too is that of the controller', async () => {
+    @Module({ providers: [LabResults] })
+    class Elsewhere {}
+    const { get } = await start([VerdictModule.forRoot({ client: mock(), user: () => ({ id: 'dana' }) }), Elsewhere]);
+    expect((await get('/lab-results/L-2231')).body).toEqual(dana);
+  });
+});
