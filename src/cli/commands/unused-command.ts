@@ -6,7 +6,7 @@ import { exitCodes } from '../exit-code.js';
 import { outputOption } from '../options.js';
 import { count } from '../print/report.js';
 import type { Terminal } from '../print/terminal.js';
-import { unshippedWriters } from '../sources/log-source.js';
+import { unshippedOfServer, unshippedWriters } from '../sources/log-source.js';
 import { decisionsOfFile, decisionsOfLog, type LoggedLine } from '../sources/logged-decisions.js';
 import { type LoadedFolder, loadFolder } from '../sources/policy-folder.js';
 import { servedEngine } from '../sources/served-engine.js';
@@ -70,9 +70,10 @@ export function addUnusedCommand(program: Command, terminal: Terminal, readDatab
         return;
       }
       const source = { ...(url !== undefined && { url }), ...(database !== undefined && { database }) };
-      await new LogReading(terminal, readDatabase).run(source, async (log) =>
-        report(await look(decisionsOfLog(log, filters), await unshippedWriters(log)), options, terminal),
-      );
+      await new LogReading(terminal, readDatabase).run(source, async (log) => {
+        const unshipped = url === undefined ? unshippedWriters(log) : unshippedOfServer({ url }, Date.now());
+        return report(await look(decisionsOfLog(log, filters), await unshipped), options, terminal);
+      });
     });
 }
 
