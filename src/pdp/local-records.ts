@@ -24,8 +24,10 @@ import type { Asker } from './question.js';
 export const mostClockDifferenceMs = 300_000;
 /** Most records in one turn: as many as one commit takes. */
 const turnRecords = 128;
-/** Versions that are kept which serve no longer: clients are some moments behind, and to load one again takes long. */
-const keptVersions = 8;
+/** Most versions that are loaded for one request: what is left of it comes again, behind the requests of others. */
+const mostLoads = 4;
+/** Most loaded versions that are known again. */
+const knownVersions = 64;
 const resolvePauseMs = 1_000;
 const upkeepMs = 3_600_000;
 
@@ -95,7 +97,7 @@ export type LocalRecordResult = 'recorded' | 'disputed' | 'refused' | 'lost' | '
 export const localRecordResults: readonly LocalRecordResult[] = ['recorded', 'disputed', 'refused', 'lost', 'repeated'];
 
 export interface LocalRecordsOptions {
-  readonly policySets: Pick<PolicyStore, 'version'>;
+  readonly policySets: Pick<PolicyStore, 'served' | 'version'>;
   readonly log: DecisionLog;
   readonly instances: LocalInstances;
   readonly recorder: Pick<DecisionRecorder, 'recordOf'>;
@@ -116,8 +118,11 @@ export class LocalRecords {
   readonly counts = new Map<LocalRecordResult, number>(localRecordResults.map((result) => [result, 0]));
   /** What goes on with an instance now. */
   private readonly busy = new Map<string, Promise<void>>();
-  /** Versions that records named, the one that was used last is last. Those of stock Casbin are not among them: none is local. */
-  private readonly known = new Map<string, ServedPolicySet>();
+  /**
+   * Versions that serve no longer and are loaded, the one that was used last is last. It is the archive that keeps them, as many as
+   * it may. Those of stock Casbin, which end when they are dropped there, are not among them: none is local.
+   */
+  private readonly known = new Map<string, WeakRef<ServedPolicySet>>();
   private loading: Promise<unknown> = Promise.resolve();
   /** True if a claim of this process may be open that nobody works on: at first those of the process before. */
   private hasOpenClaims = true;
@@ -318,7 +323,7 @@ export class LocalRecords {
   private async takeItems(sent: SentRecords, open: OpenClaim, asker: Asker, options: TakingOptions): Promise<Taking> {
     const { endsAt, isGone } = options;
     const taking = new Taking(sent.first);
-    const versions = new Map<string, Promise<ServedPolicySet>>();
+    const versions = new RequestVersions();
     const items = sent.items[Symbol.iterator]();
     const turns = new Turns();
     let left = sent.count;
@@ -328,9 +333,9 @@ export class LocalRecords {
       if (isGone() || performance.now() > endsAt) return taking;
       const records: NewDecisionRecord[] = [];
       const turnEnds = performance.now() + turnMs;
+      let isLoadLeft = true;
       do {
         const item = items.next().value as SentItem;
-        left--;
         const end = number + ('lost' in item ? item.lost : 1);
         // Those that lie below are known; of a loss it may be a part.
         const from = Math.max(number, open.next);
@@ -338,14 +343,19 @@ export class LocalRecords {
         else if ('lost' in item) taking.lose(from, end, item);
         else {
           const outcome = await this.decide(item, { instance: sent.instance, number }, asker, versions);
+          if (outcome === undefined) {
+            isLoadLeft = false;
+            break;
+          }
           if (outcome instanceof VerdictError) taking.refuse(number, item, outcome);
           else records.push(outcome);
         }
         number = end;
+        left--;
       } while (left > 0 && records.length < turnRecords && performance.now() < turnEnds);
       const recorded = await this.append(records, endsAt);
       taking.add(records.slice(0, recorded), recorded < records.length ? records[recorded]!.local!.number : number);
-      if (recorded < records.length) return taking;
+      if (recorded < records.length || !isLoadLeft) return taking;
     }
     taking.isAll = true;
     return taking;
@@ -364,13 +374,13 @@ export class LocalRecords {
     return done;
   }
 
-  /** The record of what a client decided, decided again; or why it is not taken. */
+  /** The record of what a client decided, decided again; or why it is not taken; undefined where no version may be loaded for it. */
   private async decide(
     item: SentRecord | VerdictError,
     { instance, number }: { readonly instance: string; readonly number: number },
     asker: Asker,
-    versions: Map<string, Promise<ServedPolicySet>>,
-  ): Promise<NewDecisionRecord | VerdictError> {
+    versions: RequestVersions,
+  ): Promise<NewDecisionRecord | VerdictError | undefined> {
     try {
       if (item instanceof VerdictError) return item;
       const started = performance.now();
@@ -380,14 +390,8 @@ export class LocalRecords {
       const { policySet, policyVersion, request: input, answer } = item;
       // A set that the caller may not use does not exist for it.
       if (!asker.grants.allows('decide', policySet)) return policySetNotFound(policySet);
-      const key = JSON.stringify([policySet, policyVersion]);
-      let finding = versions.get(key);
-      if (finding === undefined) {
-        finding = this.version(policySet, policyVersion);
-        finding.catch(() => undefined);
-        versions.set(key, finding);
-      }
-      const set = await finding;
+      const set = await this.version(policySet, policyVersion, versions);
+      if (set === undefined || set instanceof VerdictError) return set;
       const now = input.at === undefined ? decidedAt : requestedClock(set, input.at, asker);
       const request = normaliseRequest(input);
       const evaluated = set.evaluate(request, { now, explain: 'brief' });
@@ -414,18 +418,46 @@ export class LocalRecords {
     }
   }
 
-  /** @throws VerdictError `policy_version_not_found`, `policy_version_invalid`, `local_not_allowed` */
-  private async version(name: string, version: string): Promise<ServedPolicySet> {
+  /** The version of a set; why it takes no records; or undefined where the request has no load left. */
+  private async version(
+    name: string,
+    version: string,
+    versions: RequestVersions,
+  ): Promise<ServedPolicySet | VerdictError | undefined> {
     const key = JSON.stringify([name, version]);
-    const set = this.known.get(key) ?? (await this.load(name, version));
-    if (set.compiled.manifest.local === undefined) throw localNotAllowed(name);
+    const serving = this.options.policySets.served(name);
+    const refusal = versions.refused.get(key);
+    if (refusal !== undefined) return refusal;
+    let set = serving?.version === version ? serving : this.known.get(key)?.deref();
+    if (set === undefined) {
+      if (versions.loads === mostLoads) return undefined;
+      versions.loads++;
+      try {
+        set = await this.load(name, version);
+      } catch (error) {
+        if (!(error instanceof VerdictError) || error.status >= 500) throw error;
+        // To find that there is none takes no load.
+        if (error.code === 'policy_version_not_found') versions.loads--;
+        versions.refused.set(key, error);
+        return error;
+      }
+    }
+    if (set.compiled.manifest.local === undefined) {
+      const refused = localNotAllowed(name);
+      versions.refused.set(key, refused);
+      return refused;
+    }
+    if (set !== serving) this.know(key, set);
+    return set;
+  }
+
+  private know(key: string, set: ServedPolicySet): void {
     this.known.delete(key);
-    this.known.set(key, set);
+    this.known.set(key, new WeakRef(set));
     for (const oldest of this.known.keys()) {
-      if (this.known.size <= keptVersions) break;
+      if (this.known.size <= knownVersions) break;
       this.known.delete(oldest);
     }
-    return set;
   }
 
   /** One at a time for all callers: it takes memory and processor time. */
@@ -469,6 +501,14 @@ export class LocalRecords {
       onProblem('instances of clients could not be looked after', error);
     }
   }
+}
+
+/** The versions that a request named. None is kept: a request may name as many as it has records. */
+class RequestVersions {
+  /** How many were loaded. */
+  loads = 0;
+  /** Why those are not taken that are not. */
+  readonly refused = new Map<string, VerdictError>();
 }
 
 /** What becomes of the items of a request. */

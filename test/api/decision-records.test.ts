@@ -259,6 +259,26 @@ describe('a record of a decision in a client', () => {
     ]);
   });
 
+  it('of many earlier versions is taken by and by: a request loads a few, and its answer says where to go on', async () => {
+    const sent = [record()];
+    for (const other of ['bob', 'eve', 'joe', 'kim', 'lea']) {
+      writeFileSync(join(service.directory, 'policies', 'default', 'rules.csv'), `p, ${other}, doc, read\n`);
+      await service.post('/v1/policy-sets/default/reload', {});
+      version = await versionOf('default');
+      sent.push(
+        record({
+          request: { ...asked, subject: other },
+          answer: { ...allow, reason: { code: 'rule_allowed', rule: ['p', other, 'doc', 'read'] } },
+        }),
+      );
+    }
+    expect((await send(1, sent)).body).toEqual({ next: 5, disputed: 0, refused: [] });
+    expect((await send(5, sent.slice(4), { end: true })).body).toEqual({ next: 7, disputed: 0, refused: [] });
+    expect(await numbers()).toEqual([1, 2, 3, 4, 5, 6]);
+    // Those that the archive has loaded cost no load.
+    expect((await send(1, [...sent, ...sent], { instance: another })).body.next).toBe(13);
+  });
+
   it('is proved like any other, refused and lost ones too', async () => {
     const time = new Date().toISOString();
     await send(1, [record(), record({ answer: deny }), { lost: 2, from: time, to: time }, record({ policySet: 'no' })]);
