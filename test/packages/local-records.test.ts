@@ -186,6 +186,20 @@ describe('while the service takes none', () => {
     expect(subjectsOf(only())).toEqual(['ann']);
   });
 
+  it('a long question takes as much room as many', async () => {
+    const heal = refuseRecords();
+    const verdict = await open({ journal: { maxRecords: 10 } });
+    verdict.decide({ ...mayRead('a'), attributes: { text: 'x'.repeat(40_000) } });
+    verdict.decide(mayRead('b'));
+    expect(kinds()).toContain('records_lost');
+    expect(() => verdict.decide({ ...mayRead('c'), attributes: { text: 'x'.repeat(2 ** 20) } })).toThrow(
+      'payload_too_large',
+    );
+    heal();
+    await verdict.close();
+    expect(subjectsOf(only())).toEqual(['a', 'lost 1']);
+  });
+
   it('what cannot be sent at the end is told', async () => {
     refuseRecords();
     const verdict = await open();
@@ -324,6 +338,28 @@ describe('with a folder', () => {
     await expect.poll(() => second.unsent).toBe(0);
     expect(subjectsOf(service.taken.get(instance)!)).toEqual(['a', 'a', 'lost 3', 'a']);
     expect(readdirSync(directory).filter((name) => name !== 'lock')).toEqual(['notes.txt']);
+  });
+
+  it('what is refused of an earlier process does not hold up what is decided now', async () => {
+    const directory = folderOf();
+    const before = await (async () => {
+      refuseRecords();
+      const first = await open(journal(directory));
+      const { decisionId } = first.decide(mayRead('a'));
+      await first.close();
+      return decisionId!.split('-')[0]!;
+    })();
+    spoilRecords(({ body }, response) => {
+      if (!body.includes(before)) return undefined;
+      sendProblem(response, 409, 'instance_taken');
+      return true;
+    });
+    const second = await open(journal(directory));
+    second.decide(mayRead('b'));
+    await expect.poll(() => second.unsent).toBe(1);
+    expect(subjectsOf(only())).toEqual(['b']);
+    await second.close();
+    expect(linesIn(directory)).toHaveLength(1);
   });
 
   it('is of one process at a time', async () => {

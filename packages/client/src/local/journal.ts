@@ -10,6 +10,8 @@ export type RecordHead = string;
 
 export interface JournalRecord {
   readonly kind: 'record';
+  /** What it takes of the room of the journal: 1, or more where it is long. */
+  readonly weight: number;
   /** Milliseconds since 1970. */
   readonly time: number;
   readonly head: RecordHead;
@@ -42,11 +44,25 @@ export function numbersOf(entry: JournalEntry): number {
   return entry.kind === 'lost' ? entry.count : 1;
 }
 
+function weightOf(entry: JournalEntry): number {
+  switch (entry.kind) {
+    case 'record':
+      return entry.weight;
+    case 'written':
+      return 1 + Math.floor(entry.text.length / 4_096);
+    case 'lost':
+      return 1;
+    default:
+      return entry satisfies never;
+  }
+}
+
 /** The entries of one instance that the service does not have. */
 export class Outbox {
   private entries: JournalEntry[] = [];
   /** Entries in front that are done with; they are cut off now and then. */
   private done = 0;
+  private wholeWeight = 0;
   private firstNumber: number;
   private nextNumber: number;
 
@@ -73,6 +89,11 @@ export class Outbox {
     return this.entries.length - this.done;
   }
 
+  /** What the entries that are left take of the room of the journal. */
+  get weight(): number {
+    return this.wholeWeight;
+  }
+
   /** The last entry, if it is left. */
   get last(): JournalEntry | undefined {
     return this.size === 0 ? undefined : this.entries.at(-1);
@@ -82,6 +103,7 @@ export class Outbox {
   add(entry: JournalEntry): number {
     const number = this.nextNumber;
     this.entries.push(entry);
+    this.wholeWeight += weightOf(entry);
     this.nextNumber = number + numbersOf(entry);
     return number;
   }
@@ -111,6 +133,7 @@ export class Outbox {
         return;
       }
       this.firstNumber += count;
+      this.wholeWeight -= weightOf(entry);
       this.done++;
     }
     if (this.done > 1_000 && this.done * 2 > this.entries.length) {
@@ -121,12 +144,14 @@ export class Outbox {
 
   /** Puts in the place of the first entry that as many records were lost. */
   replaceFirst(lost: LostRecords): void {
+    this.wholeWeight += weightOf(lost) - weightOf(this.entries[this.done] as JournalEntry);
     this.entries[this.done] = lost;
   }
 
   /** Makes it begin earlier, with records that are gone. */
   precede(number: number, time: number): void {
     const count = this.firstNumber - number;
+    this.wholeWeight += 1;
     this.entries.splice(0, this.done, { kind: 'lost', count, from: time, to: time });
     this.done = 0;
     this.firstNumber = number;

@@ -24,7 +24,7 @@ import { BundleFollower } from './bundle-follower.js';
 import { type LogKeys, trustedKeys } from './bundle-signature.js';
 import { JournalFolder } from './journal-folder.js';
 import { type LocalWarning, type Warn, warner } from './local-warning.js';
-import { copyOf, UncopiedValue } from './question-copy.js';
+import { type CopiedQuestion, copyOf, UncopiedValue } from './question-copy.js';
 import { Recorder } from './recorder.js';
 
 export { type Attempt, type Unavailability, VerdictError, VerdictProblem, VerdictUnavailable } from '../errors.js';
@@ -33,7 +33,10 @@ export type { LogKeys } from './bundle-signature.js';
 export type { LocalWarning, LocalWarningKind } from './local-warning.js';
 
 export interface JournalOptions {
-  /** Most records that wait for the service: 100,000 by default, each of about a kilobyte. */
+  /**
+   * Most records that wait for the service: 100,000 by default, each of about a kilobyte. A long one counts as one more for each
+   * 4,096 characters of its question.
+   */
   readonly maxRecords?: number;
   /** Where records lie that the service does not have; without it, in memory alone. Of one process at a time, on a local disk; Node.js only. */
   readonly directory?: string;
@@ -80,6 +83,8 @@ export interface LocalQuestionOptions {
   readonly requestId?: string;
 }
 
+/** Longest question, about: that of a body of the service by default. */
+const mostLength = 2 ** 20;
 const durations: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 export class LocalVerdict {
@@ -200,7 +205,7 @@ export class LocalVerdict {
   }
 
   private answer(asked: DecideRequest, options: LocalQuestionOptions | undefined): DecisionAnswer | VerdictUnavailable {
-    const request = questionOf(asked);
+    const { question: request, length } = questionOf(asked);
     const name = request.policySet ?? this.onlySet;
     const follower = name === undefined ? undefined : this.followers.get(name);
     if (name === undefined || follower === undefined) throw this.unknownSet(name);
@@ -233,14 +238,8 @@ export class LocalVerdict {
     const decision = set.decide(request as Parameters<typeof set.decide>[0], { now: clock, explain });
     refuseUnacceptable(decision, set.manifest.schemaRequests);
     settle(decision);
-    const number = this.recorder.record(
-      now,
-      recordHead,
-      request,
-      decision,
-      options?.requestId,
-      this.traceparentOf(options),
-    );
+    const about = { requestId: options?.requestId, traceparent: this.traceparentOf(options), length };
+    const number = this.recorder.record(now, recordHead, request, decision, about);
     return answerOf(`${this.recorder.instance}-${number}`, name, set.version, revision, decision, explain);
   }
 
@@ -278,17 +277,18 @@ export class LocalVerdict {
 }
 
 /** @throws VerdictProblem for what the service would refuse */
-function questionOf(asked: DecideRequest): DecideRequest {
-  let question: DecideRequest;
+function questionOf(asked: DecideRequest): CopiedQuestion {
+  let copied: CopiedQuestion;
   try {
-    question = copyOf(asked);
+    copied = copyOf(asked);
   } catch (error) {
     if (error instanceof UncopiedValue) throw invalid(error.pointer, error.detail);
     throw error;
   }
-  const fault = faultInQuestion(question);
+  const fault = faultInQuestion(copied.question);
   if (fault !== undefined) throw invalid(fault.pointer, fault.detail);
-  return question;
+  if (copied.length > mostLength) throw problem('payload_too_large', '', 'is longer than the service takes', 413);
+  return copied;
 }
 
 /** As the service does: a request that does not fit a schema by which requests are rejected, or a tenant that is no name. */

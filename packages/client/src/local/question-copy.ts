@@ -14,28 +14,44 @@ export class UncopiedValue extends Error {
   }
 }
 
+/** A question, and how long its texts are together, with a little for each value: about its length as JSON. */
+export interface CopiedQuestion {
+  readonly question: DecideRequest;
+  readonly length: number;
+}
+
 /** Deeper than any question may be. */
 const mostDepth = 20;
 
 /** @throws UncopiedValue */
-export function copyOf(question: DecideRequest): DecideRequest {
-  return copied(question, 0) as unknown as DecideRequest;
+export function copyOf(question: DecideRequest): CopiedQuestion {
+  length = 0;
+  return { question: copied(question, 0) as unknown as DecideRequest, length };
 }
+
+/** Of the question that is being copied. */
+let length = 0;
+/** What a value that is no text counts, and what each name of a member does beside its own length. */
+const lengthOfValue = 8;
 
 function copied(value: unknown, depth: number): unknown {
   switch (typeof value) {
     case 'string':
       if (isOdd.test(value) && !isWhole(value)) throw new UncopiedValue('holds half of a character, or a NUL');
+      length += value.length;
       return value;
     case 'boolean':
+      length += lengthOfValue;
       return value;
     case 'number':
+      length += lengthOfValue;
       return copiedNumber(value);
     case 'object':
       break;
     default:
       throw new UncopiedValue(`is a ${typeof value}, which JSON does not have`);
   }
+  length += lengthOfValue;
   if (value === null) return null;
   if (depth >= mostDepth) throw new UncopiedValue('is nested too deeply');
   const { toJSON } = value as { readonly toJSON?: unknown };
@@ -51,6 +67,7 @@ function copied(value: unknown, depth: number): unknown {
     const member = (value as Record<string, unknown>)[name];
     // As in JSON: a member that is undefined is none.
     if (member === undefined || typeof member === 'function' || typeof member === 'symbol') continue;
+    length += name.length + lengthOfValue;
     if (name === '__proto__') throw new UncopiedValue('has a member __proto__');
     copy[name] = below(name, member, depth);
   }
@@ -59,7 +76,10 @@ function copied(value: unknown, depth: number): unknown {
 
 function below(step: string | number, value: unknown, depth: number): unknown {
   // Most members are texts, and need no frame to catch anything.
-  if (typeof value === 'string' && !isOdd.test(value)) return value;
+  if (typeof value === 'string' && !isOdd.test(value)) {
+    length += value.length;
+    return value;
+  }
   try {
     return copied(value, depth + 1);
   } catch (error) {

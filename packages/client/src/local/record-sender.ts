@@ -21,12 +21,16 @@ const gatherMs = 200;
 /** The first pause after a failure, and the longest, in milliseconds. */
 const firstPauseMs = 500;
 const longestPauseMs = 10_000;
+/** For how long records of an earlier process that are refused are not sent again, in milliseconds. */
+const longestRestMs = 60_000;
 
 export class RecordSender {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private sending: Promise<void> | undefined;
   private pauseMs = 0;
   private mostOfBatch = mostRecords;
+  /** Outboxes of earlier processes that the service refuses, such as those of another caller. */
+  private readonly restsUntil = new Map<Outbox, number>();
   private isUrgent = false;
   private isEndSent = false;
   private isUnsentTold = false;
@@ -82,14 +86,20 @@ export class RecordSender {
     (this.timer as { unref?: () => void }).unref?.();
   }
 
+  /** Number of records that can be sent. */
   private get waiting(): number {
-    return this.outboxes.reduce((sum, { size }) => sum + size, 0);
+    const now = performance.now();
+    const open = this.outboxes.filter((outbox) => now >= (this.restsUntil.get(outbox) ?? 0));
+    return open.reduce((sum, { size }) => sum + size, 0);
   }
 
   /** Does not reject. */
   private async sendAll(): Promise<void> {
-    for (const outbox of [...this.outboxes]) {
-      while (outbox.size > 0) if (!(await this.sendPart(outbox))) return;
+    for (const outbox of this.outboxes) {
+      if (performance.now() < (this.restsUntil.get(outbox) ?? 0)) continue;
+      while (outbox.size > 0 && (await this.sendPart(outbox)));
+      // Where the service is away, it is so for the others, too. What it refuses of an earlier process does not hold up the others.
+      if (this.pauseMs > 0) return;
     }
   }
 
@@ -161,6 +171,10 @@ export class RecordSender {
       }
     }
     this.rest(error);
+    if (error instanceof VerdictProblem && outbox !== this.outboxes.at(-1)) {
+      this.restsUntil.set(outbox, performance.now() + longestRestMs);
+      this.pauseMs = 0;
+    }
     return false;
   }
 

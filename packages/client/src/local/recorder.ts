@@ -15,6 +15,17 @@ export interface RecorderOptions {
   readonly warn: Warn;
 }
 
+/** What is recorded beside question and answer. */
+export interface AboutRecord {
+  readonly requestId: string | undefined;
+  readonly traceparent: string | undefined;
+  /** Of the question, in characters. */
+  readonly length: number;
+}
+
+/** A record with a question of so many characters counts as one more. */
+const lengthOfOne = 4_096;
+
 /** How long a record may be in memory alone where there is a folder, in milliseconds: what a kill loses. */
 const writeMs = 20;
 
@@ -57,7 +68,7 @@ export class Recorder {
   }
 
   get hasRoom(): boolean {
-    return this.unsent < this.options.maxRecords;
+    return this.left.reduce((sum, { weight }) => sum + weight, this.own.weight) < this.options.maxRecords;
   }
 
   /** @returns the number of the decision */
@@ -66,13 +77,13 @@ export class Recorder {
     head: string,
     question: DecideRequest,
     given: EngineDecision,
-    requestId: string | undefined,
-    traceparent: string | undefined,
+    { requestId, traceparent, length }: AboutRecord,
   ): number {
     if (!this.hasRoom) return this.lose(time);
     // An explanation may be long, and is not recorded.
     const answer = given.explanation === undefined ? given : { ...given, explanation: undefined };
-    const entry = { kind: 'record', time, head, question, answer, requestId, traceparent } as const;
+    const weight = 1 + Math.floor(length / lengthOfOne);
+    const entry = { kind: 'record', weight, time, head, question, answer, requestId, traceparent } as const;
     const number = this.own.add(entry);
     this.written(entry);
     this.sender.note(this.own.size);
