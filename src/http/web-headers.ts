@@ -52,7 +52,7 @@ export async function addWebHeaders(fastify: FastifyInstance, { corsOrigins, sec
     allowedHeaders: [...readHeaders],
     exposedHeaders: [
       ...['x-request-id', 'retry-after', 'ratelimit', 'ratelimit-policy', 'deprecation', 'sunset', 'link'],
-      ...['etag', 'verdict-bundle-signature', 'verdict-source-age', 'verdict-waited'],
+      ...['date', 'etag', 'verdict-bundle-signature', 'verdict-source-age', 'verdict-waited'],
     ],
     maxAge: 600,
   });

@@ -136,6 +136,7 @@ describe('a question that the service refuses', () => {
     ['a loop', loop],
     ['a prototype', JSON.parse('{"__proto__": 1}')],
     ['a lone NUL', '\0'],
+    ['half of a character in a name', { '\ud800': 1 }],
   ])('is refused where JSON cannot say it: %s', (_what, value) => {
     expect(() => local.decide({ ...good, attributes: { value } } as never)).toThrow(VerdictProblem);
   });

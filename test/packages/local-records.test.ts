@@ -99,6 +99,17 @@ describe('a record', () => {
     expect(kinds()).toEqual([]);
   });
 
+  it.each(['a\u0007', 'x'.repeat(1_025), '\ud800', ['r'], ''])(
+    'has no request id that is none: %j',
+    async (requestId) => {
+      const verdict = await open();
+      verdict.decide(mayRead('ann'), { requestId: requestId as string });
+      await verdict.close();
+      expect(only().items).toHaveLength(1);
+      expect(only().items[0]).not.toHaveProperty('requestId');
+    },
+  );
+
   it('stays what it was, whatever its caller does with the question and the answer', async () => {
     const verdict = await open();
     const question = { subject: { id: 'ann', attributes: { groups: ['a'] } }, action: 'read', resource: 'doc' };
@@ -115,16 +126,16 @@ describe('a record', () => {
 
   it('leaves by itself, with others, each once and in its order', async () => {
     const verdict = await open();
-    for (let at = 0; at < 1_200; at++) verdict.decide(mayRead(`s${at}`));
+    for (let at = 0; at < 2_500; at++) verdict.decide(mayRead(`s${at}`));
     await expect.poll(() => verdict.unsent).toBe(0);
-    expect(subjectsOf(only())).toEqual(Array.from({ length: 1_200 }, (_, at) => `s${at}`));
+    expect(subjectsOf(only())).toEqual(Array.from({ length: 2_500 }, (_, at) => `s${at}`));
     expect(sent().length).toBeLessThan(5);
-    expect(sent().every(({ records }) => records.length <= 1_000)).toBe(true);
+    expect(sent().every(({ records }) => records.length <= 2_000)).toBe(true);
     expect(only().isEnded).toBe(false);
     await verdict.close();
     expect(only().isEnded).toBe(true);
     // Nothing was decided since: only the end is told.
-    expect(sent().at(-1)).toMatchObject({ first: 1_201, end: true, records: [] });
+    expect(sent().at(-1)).toMatchObject({ first: 2_501, end: true, records: [] });
   });
 });
 
@@ -339,6 +350,44 @@ describe('with a folder', () => {
     expect(subjectsOf(service.taken.get(instance)!)).toEqual(['a', 'a', 'lost 3', 'a']);
     expect(readdirSync(directory).filter((name) => name !== 'lock')).toEqual(['notes.txt']);
   });
+
+  it('what the service knows more of than the folder has is done with', async () => {
+    const directory = folderOf();
+    refuseRecords();
+    const first = await open(journal(directory));
+    const [instance] = first.decide(mayRead('a')).decisionId!.split('-') as [string];
+    await first.close();
+    service.spoil = undefined;
+    service.taken.set(instance, { items: [{}, {}, {}], next: 4, isEnded: false });
+    const second = await open(journal(directory));
+    await expect.poll(() => second.unsent).toBe(0);
+    expect(service.taken.get(instance)).toMatchObject({ next: 4 });
+    await second.close();
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it.each([false, true])(
+    'goes on as another instance where its own is of another caller; with a folder: %s',
+    async (isKept) => {
+      const directory = folderOf();
+      const verdict = await open(isKept ? journal(directory) : {});
+      const { decisionId } = verdict.decide(mayRead('a'));
+      const [instance] = decisionId!.split('-') as [string];
+      spoilRecords(({ body }, response) => {
+        if (!body.includes(`"instance":"${instance}"`)) return undefined;
+        sendProblem(response, 409, 'instance_taken');
+        return true;
+      });
+      await expect.poll(() => verdict.unsent).toBe(0);
+      expect(only().items).toMatchObject([{ requestId: decisionId }]);
+      const next = verdict.decide(mayRead('b')).decisionId!;
+      expect(next).toMatch(/-2$/);
+      expect(next).not.toContain(instance);
+      await verdict.close();
+      expect(subjectsOf(only())).toEqual(['a', 'b']);
+      expect(readdirSync(directory)).toEqual([]);
+    },
+  );
 
   it('what is refused of an earlier process does not hold up what is decided now', async () => {
     const directory = folderOf();

@@ -39,6 +39,7 @@ export class VerdictProblem extends VerdictError {
  * - `malformed`: what came is no answer of the service: another status, content type or body, a body that was cut off, a redirect
  * - `refused`: the service says that it cannot answer now (429, 5xx); `problem` has its words
  * - `too_old`: a client that decides by itself was not told for too long that its policy set is the one that serves
+ * - `clock_off`: the clock of such a client's machine differs from that of the service by more than five minutes
  * - `unrecorded`: such a client has no room for another record, or was closed
  * - `no_key`: the `apiKey` function failed, or gave something that is no key; `cause` has its error. Nobody was asked
  */
@@ -49,6 +50,7 @@ export type Unavailability =
   | 'malformed'
   | 'refused'
   | 'too_old'
+  | 'clock_off'
   | 'unrecorded'
   | 'no_key';
 
@@ -59,6 +61,13 @@ export interface Attempt {
   readonly message: string;
 }
 
+interface UnavailabilityDetails {
+  readonly cause?: unknown;
+  readonly problem?: Problem;
+  readonly retryAfterMs?: number | undefined;
+  readonly status?: number | undefined;
+}
+
 /** There is no answer. It is neither an allow nor a deny: whoever asked does not go ahead. */
 export class VerdictUnavailable extends VerdictError {
   override readonly name = 'VerdictUnavailable';
@@ -66,17 +75,20 @@ export class VerdictUnavailable extends VerdictError {
   readonly problem: Problem | undefined;
   /** Milliseconds after which the service wants to be asked again, if it said so. */
   readonly retryAfterMs: number | undefined;
+  /** The status of what came and is no answer. */
+  readonly status: number | undefined;
 
   /** @param attempts all that was tried, in that order; nothing where a question was joined to others and its time was over first */
   constructor(
     readonly kind: Unavailability,
     message: string,
-    { cause, problem, retryAfterMs }: { cause?: unknown; problem?: Problem; retryAfterMs?: number | undefined } = {},
+    { cause, problem, retryAfterMs, status }: UnavailabilityDetails = {},
     readonly attempts: readonly Attempt[] = [],
   ) {
     super(message, { cause });
     this.problem = problem;
     this.retryAfterMs = retryAfterMs;
+    this.status = status;
   }
 }
 

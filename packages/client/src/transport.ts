@@ -117,13 +117,15 @@ export class Transport {
       throw new VerdictUnavailable('refused', messageOf(answer), { problem: answer, retryAfterMs });
     }
     const what = `status ${response.status}, ${mediaType || 'no content type'}`;
-    throw new VerdictUnavailable('malformed', `${host.baseUrl} sent something else than an answer (${what})`);
+    throw new VerdictUnavailable('malformed', `${host.baseUrl} sent something else than an answer (${what})`, {
+      status: response.status,
+    });
   }
 }
 
 function withAttempts(error: VerdictUnavailable, attempts: readonly Attempt[]): VerdictUnavailable {
-  const { kind, message, cause, problem, retryAfterMs } = error;
-  const told = problem === undefined ? { cause, retryAfterMs } : { cause, problem, retryAfterMs };
+  const { kind, message, cause, problem, retryAfterMs, status } = error;
+  const told = { cause, retryAfterMs, status, ...(problem !== undefined && { problem }) };
   return new VerdictUnavailable(kind, message, told, attempts);
 }
 

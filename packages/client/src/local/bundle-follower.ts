@@ -20,6 +20,8 @@ export interface FollowerOptions {
   readonly engineVersion: string;
 }
 
+/** Most difference between the clock here and that of the service, in milliseconds. */
+const mostClockDifferenceMs = 300_000;
 /** Largest bundle in bytes. */
 const mostBytes = 2 ** 29;
 /** Longest wait at the service, in seconds: proxies end what is silent for longer. */
@@ -33,6 +35,9 @@ export class BundleFollower {
   held: HeldSet | undefined;
   private confirmedAt = Number.NEGATIVE_INFINITY;
   private confirmedTime = Number.NEGATIVE_INFINITY;
+  /** The clock of the service less the monotonic one here; NaN where it is not known. */
+  private clockOffset = Number.NaN;
+  private isClockTold = false;
   private readonly ending = new AbortController();
   /** Ends when it was told to. */
   private readonly following: Promise<void>;
@@ -58,6 +63,14 @@ export class BundleFollower {
    */
   ageMs(monotonic: number, time: number): number {
     return Math.max(monotonic - this.confirmedAt, time - this.confirmedTime);
+  }
+
+  /**
+   * Whether the clock of this machine differs from that of the service by more than the service takes records with: rules that ask
+   * for the time would be answered for another one.
+   */
+  isClockOff(monotonic: number, time: number): boolean {
+    return Math.abs(time - monotonic - this.clockOffset) > mostClockDifferenceMs;
   }
 
   async stop(): Promise<void> {
@@ -132,8 +145,10 @@ export class BundleFollower {
       }
     });
     const received = performance.now();
-    const waited = millisecondsIn(response.headers.get('verdict-waited')) ?? 0;
+    // What waited longer than it took would be newer than it is.
+    const waited = Math.min(millisecondsIn(response.headers.get('verdict-waited')) ?? 0, received - sent);
     const age = millisecondsIn(response.headers.get('verdict-source-age')) ?? Number.POSITIVE_INFINITY;
+    this.noteClock(Date.parse(response.headers.get('date') ?? ''), received);
     // When the source was last known to have nothing newer: no earlier than this, and no later than `received - age`.
     const [confirmedAt, confirmedTime] = [sent + waited - age, sentTime + waited - age];
     if (response.status === 304 && before !== undefined) {
@@ -163,10 +178,25 @@ export class BundleFollower {
    * rollback has a new revision, where there are some.
    */
   private isEarlier(before: HeldSet, held: HeldSet, knownTo: number): boolean {
+    // What is too old anyway yields to any: a source that was put back to an earlier day has lower revisions.
+    if (this.ageMs(performance.now(), Date.now()) > this.options.maxStalenessMs) return false;
     if (before.revision !== undefined && held.revision !== undefined && before.revision !== held.revision) {
       return held.revision < before.revision;
     }
     return knownTo < this.confirmedAt;
+  }
+
+  /** @param date of the service, in milliseconds since 1970, a second or so ago; NaN where it does not say */
+  private noteClock(date: number, received: number): void {
+    if (Number.isNaN(date)) return;
+    this.clockOffset = date - received;
+    const isOff = this.isClockOff(received, Date.now());
+    if (isOff && !this.isClockTold) {
+      const minutes = Math.round((Date.now() - date) / 60_000);
+      const message = `the clock of this machine is ${minutes} minutes off that of the service: nothing is decided`;
+      this.options.warn({ kind: 'clock_off', policySet: this.options.name, message });
+    }
+    this.isClockTold = isOff;
   }
 
   private noteEngine(serviceEngine: string): void {

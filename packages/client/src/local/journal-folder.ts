@@ -15,7 +15,7 @@ type Net = typeof import('node:net');
 type Path = typeof import('node:path');
 type Descriptor = number;
 
-/** Characters of a file, after which the next one is begun. */
+/** Bytes of a file, after which the next one is begun. */
 const fileLength = 4 * 2 ** 20;
 
 interface JournalFile {
@@ -67,7 +67,13 @@ export class JournalFolder {
       outboxes.set(instance, outbox);
       // What could not be written once is behind a hole.
       if (first > outbox.next) outbox.add({ kind: 'lost', count: first - outbox.next, from: mtimeMs, to: mtimeMs });
-      for (const line of text.split('\n').slice(0, -1)) outbox.add(entryIn(line));
+      let number = first;
+      for (const line of text.split('\n').slice(0, -1)) {
+        const entry = entryIn(line);
+        // One that a file before has, too, where that could not be cut off.
+        if (number >= outbox.next) outbox.add(entry);
+        number += numbersOf(entry);
+      }
       this.files.push({ path, instance, first, next: outbox.next });
     }
     return [...outboxes.values()];
@@ -80,7 +86,13 @@ export class JournalFolder {
    * @throws where they cannot be written; what comes next begins a new file
    */
   append(instance: string, first: number, entries: readonly JournalEntry[]): void {
-    const text = entries.map((entry) => `${textOf(entry)}\n`).join('');
+    const lines = entries.map((entry) => {
+      const line = textOf(entry);
+      // It is sent as it was written.
+      if (entry.kind === 'record') entry.text = line;
+      return `${line}\n`;
+    });
+    const bytes = new TextEncoder().encode(lines.join(''));
     const next = entries.reduce((number, entry) => number + numbersOf(entry), first);
     if (this.open === undefined || this.open.length > fileLength || this.open.file.next !== first) {
       this.begin(instance, first);
@@ -88,12 +100,11 @@ export class JournalFolder {
     const { open } = this;
     if (open === undefined) return;
     try {
-      const bytes = new TextEncoder().encode(text);
       for (let at = 0; at < bytes.length; ) at += this.fs.writeSync(open.descriptor, bytes, at);
-      open.length += text.length;
+      open.length += bytes.length;
       open.file.next = next;
     } catch (error) {
-      this.end();
+      this.giveUp(open);
       throw error;
     }
   }
@@ -120,6 +131,19 @@ export class JournalFolder {
     const file = { path, instance, first, next: first };
     this.open = { file, descriptor: this.fs.openSync(path, 'w', 0o600), length: 0 };
     this.files.push(file);
+  }
+
+  /** What was written of the last entries goes; of a file that has nothing else, the file. */
+  private giveUp({ file, descriptor, length }: NonNullable<JournalFolder['open']>): void {
+    try {
+      this.fs.ftruncateSync(descriptor, length);
+    } finally {
+      this.end();
+      if (file.next === file.first) {
+        this.fs.rmSync(file.path, { force: true });
+        this.files = this.files.filter((each) => each !== file);
+      }
+    }
   }
 
   private end(): void {

@@ -19,7 +19,7 @@ export interface JournalRecord {
   readonly answer: Pick<EngineDecision, 'decision' | 'reason' | 'errors' | 'obligations'>;
   readonly requestId: string | undefined;
   readonly traceparent: string | undefined;
-  /** Set once it was written: it is written once. */
+  /** Its JSON, where it was written into a folder. */
   text?: string;
 }
 

@@ -214,6 +214,9 @@ export class LocalVerdict {
     const age = follower.ageMs(performance.now(), now);
     const most = request.maxStaleness === undefined ? this.options.maxStalenessMs : this.mostAge(request.maxStaleness);
     if (held === undefined || age > most || this.isClosed) return this.unavailable(name, age, follower.failure);
+    if (follower.isClockOff(performance.now(), now)) {
+      return new VerdictUnavailable('clock_off', 'the clock of this machine is not that of the service');
+    }
     const { set, revision, recordHead } = held;
     if (request.atLeast !== undefined) {
       const wanted = typeof request.atLeast === 'object' ? request.atLeast[name] : request.atLeast;
@@ -238,7 +241,7 @@ export class LocalVerdict {
     const decision = set.decide(request as Parameters<typeof set.decide>[0], { now: clock, explain });
     refuseUnacceptable(decision, set.manifest.schemaRequests);
     settle(decision);
-    const about = { requestId: options?.requestId, traceparent: this.traceparentOf(options), length };
+    const about = { requestId: requestIdOf(options?.requestId), traceparent: this.traceparentOf(options), length };
     const number = this.recorder.record(now, recordHead, request, decision, about);
     return answerOf(`${this.recorder.instance}-${number}`, name, set.version, revision, decision, explain);
   }
@@ -290,6 +293,15 @@ function questionOf(asked: DecideRequest): CopiedQuestion {
   if (copied.length > mostLength) throw problem('payload_too_large', '', 'is longer than the service takes', 413);
   return copied;
 }
+
+/** Undefined for a text that the service would refuse the record for: some come from whoever sent a request. */
+function requestIdOf(id: string | undefined): string | undefined {
+  if (typeof id !== 'string' || id === '' || id.length > 1_024) return undefined;
+  return notInId.test(id) ? undefined : id;
+}
+
+/** Control characters, and halves of characters. */
+const notInId = /[\u0000-\u001f\u007f-\u009f]|\p{Surrogate}/u;
 
 /** As the service does: a request that does not fit a schema by which requests are rejected, or a tenant that is no name. */
 function refuseUnacceptable({ reason, errors }: EngineDecision, schemaRequests: string): void {

@@ -4,6 +4,7 @@
  * - `unreachable`: no address answered for a policy set. Told once until one answers again
  * - `refused`: the service does not give this caller the policy set; told as `unreachable` is
  * - `bundle_refused`: what came is not the policy set that it says it is, is not signed as wanted, or does not load. The one before stays
+ * - `clock_off`: the clock of this machine differs from that of the service by more than five minutes, and nothing is decided
  * - `other_engine`: the engine here has another version than the service's, so that the two may differ
  * - `records_unsent`: the service takes no records now. They are kept; told once until it takes some again
  * - `records_lost`: the journal is full, and what is decided now is not recorded; told once until there is room
@@ -15,6 +16,7 @@ export type LocalWarningKind =
   | 'unreachable'
   | 'refused'
   | 'bundle_refused'
+  | 'clock_off'
   | 'other_engine'
   | 'records_unsent'
   | 'records_lost'

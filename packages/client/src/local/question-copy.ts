@@ -69,6 +69,7 @@ function copied(value: unknown, depth: number): unknown {
     if (member === undefined || typeof member === 'function' || typeof member === 'symbol') continue;
     length += name.length + lengthOfValue;
     if (name === '__proto__') throw new UncopiedValue('has a member __proto__');
+    if (isOdd.test(name) && !isWhole(name)) throw new UncopiedValue('has a member with half of a character, or a NUL');
     copy[name] = below(name, member, depth);
   }
   return copy;

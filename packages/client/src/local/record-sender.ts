@@ -13,9 +13,9 @@ interface Taken {
   readonly refused: readonly { readonly number: number; readonly code: string; readonly message: string }[];
 }
 
-/** Most records of a batch, and most characters. */
-const mostRecords = 1_000;
-const mostLength = 2 ** 19;
+/** Most records of a batch, and most bytes: proxies take a megabyte, often. */
+const mostRecords = 2_000;
+const mostBytes = 900_000;
 /** Records that are there wait for others so long, unless there are as many as half a batch, in milliseconds. */
 const gatherMs = 200;
 /** The first pause after a failure, and the longest, in milliseconds. */
@@ -23,6 +23,18 @@ const firstPauseMs = 500;
 const longestPauseMs = 10_000;
 /** For how long records of an earlier process that are refused are not sent again, in milliseconds. */
 const longestRestMs = 60_000;
+
+export interface SenderOptions {
+  readonly transport: Transport;
+  readonly timeoutMs: number;
+  readonly warn: Warn;
+  /** Called before records are sent: what is sent must be in the folder, if there is one. */
+  prepare(): void;
+  /** Called when some of an outbox was taken. */
+  onTaken(outbox: Outbox): void;
+  /** Moves what is left of this process's outbox into another one, which it returns. */
+  renew(): Outbox;
+}
 
 export class RecordSender {
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -36,18 +48,10 @@ export class RecordSender {
   private isUnsentTold = false;
   private isClosed = false;
 
-  /**
-   * @param outboxes those of earlier processes first; the last one is that of this process
-   * @param onTaken called when some of an outbox was taken
-   * @param prepare called before records are sent: what is sent must be in the folder, if there is one
-   */
+  /** @param outboxes those of earlier processes first; the last one is that of this process */
   constructor(
-    private readonly transport: Transport,
     private readonly outboxes: Outbox[],
-    private readonly timeoutMs: number,
-    private readonly warn: Warn,
-    private readonly prepare: () => void,
-    private readonly onTaken: (outbox: Outbox) => void,
+    private readonly options: SenderOptions,
   ) {}
 
   /** Called with each record: it leaves soon, at once where many wait. */
@@ -105,32 +109,35 @@ export class RecordSender {
 
   /** @returns whether some were taken, or something else can be sent in their place */
   private async sendPart(outbox: Outbox): Promise<boolean> {
-    this.prepare();
+    this.options.prepare();
     const texts: string[] = [];
     let length = 0;
     for (const entry of outbox.head(this.mostOfBatch)) {
       const text = textOf(entry);
-      if (texts.length > 0 && length + text.length > mostLength) break;
+      const bytes = bytesOf(text);
+      if (texts.length > 0 && length + bytes > mostBytes) break;
       texts.push(text);
-      length += text.length;
+      length += bytes;
     }
     const isLast = this.isClosed && outbox === this.outboxes.at(-1) && texts.length === outbox.size;
     const { instance, first } = outbox;
     const body = () =>
       `{"instance":"${instance}","first":${first},"sentAt":"${timeText(Date.now())}"${isLast ? ',"end":true' : ''},"records":[${texts.join()}]}`;
-    const isTaken = (value: unknown): value is Taken => isAnswer(value, first, outbox.next);
     try {
-      const read = (value: unknown) => (isTaken(value) ? value : undefined);
-      const taken = await this.transport.call(
+      const isOwn = outbox === this.outboxes.at(-1);
+      // It may know more of an earlier process than its file has: what was sent, and not written.
+      const mostNext = () => (isOwn ? outbox.next : Number.MAX_SAFE_INTEGER);
+      const read = (value: unknown) => (isAnswer(value, first, mostNext()) ? value : undefined);
+      const taken = await this.options.transport.call(
         { path: '/v1/decision-records', body: body(), maxMiB: 16, read },
-        new Deadline(this.timeoutMs),
+        new Deadline(this.options.timeoutMs),
       );
       this.tell(taken);
       this.isEndSent ||= isLast;
       this.isUnsentTold = false;
       this.mostOfBatch = Math.min(mostRecords, this.mostOfBatch * 2);
-      outbox.dropBefore(taken.next);
-      this.onTaken(outbox);
+      outbox.dropBefore(Math.min(taken.next, outbox.next));
+      this.options.onTaken(outbox);
       // One that takes nothing of it is not asked again at once.
       this.pauseMs = taken.next > first || texts.length === 0 ? 0 : firstPauseMs;
       return this.pauseMs === 0;
@@ -155,23 +162,27 @@ export class RecordSender {
         outbox.precede(next as number, Date.now());
         return true;
       }
-      // What is too much, or not understood, is found by halves.
-      if ([400, 413].includes(error.status) && error.code !== 'clock_off' && count > 0) {
-        if (count > 1) {
-          this.mostOfBatch = Math.ceil(count / 2);
-          return true;
-        }
-        const [entry] = outbox.head(1);
-        if (entry !== undefined && entry.kind !== 'lost') {
-          const time = entry.kind === 'record' ? entry.time : Date.now();
-          outbox.replaceFirst({ kind: 'lost', count: 1, from: time, to: time });
-          this.warn({ kind: 'records_refused', message: `a record is not taken: ${error.message}`, cause: error });
-          return true;
-        }
-      }
+    }
+    if (isCode(error, 'instance_taken') && outbox === this.outboxes.at(-1)) {
+      this.outboxes[this.outboxes.length - 1] = this.options.renew();
+      return true;
+    }
+    // What is too much, or not understood, is found by halves. A proxy says so with a page.
+    const isOfSome = error.status === 413 || (error.status === 400 && !isCode(error, 'clock_off'));
+    if (isOfSome && count > 1) {
+      this.mostOfBatch = Math.ceil(count / 2);
+      return true;
+    }
+    const [entry] = outbox.head(1);
+    if (isOfSome && count === 1 && entry !== undefined && entry.kind !== 'lost') {
+      const time = entry.kind === 'record' ? entry.time : Date.now();
+      outbox.replaceFirst({ kind: 'lost', count: 1, from: time, to: time });
+      this.options.warn({ kind: 'records_refused', message: `a record is not taken: ${error.message}`, cause: error });
+      return true;
     }
     this.rest(error);
-    if (error instanceof VerdictProblem && outbox !== this.outboxes.at(-1)) {
+    const isAway = error instanceof VerdictUnavailable && error.kind !== 'malformed';
+    if (!isAway && outbox !== this.outboxes.at(-1)) {
       this.restsUntil.set(outbox, performance.now() + longestRestMs);
       this.pauseMs = 0;
     }
@@ -183,26 +194,39 @@ export class RecordSender {
     this.pauseMs = Math.max(retryAfterMs, Math.min(longestPauseMs, Math.max(firstPauseMs, this.pauseMs * 2)));
     if (this.isUnsentTold) return;
     this.isUnsentTold = true;
-    this.warn({ kind: 'records_unsent', message: `records are not taken: ${error.message}`, cause: error });
+    this.options.warn({ kind: 'records_unsent', message: `records are not taken: ${error.message}`, cause: error });
   }
 
   private tell({ disputed, refused }: Taken): void {
     if (disputed > 0) {
       const message = `the service came to another answer for ${disputed} of the decisions that were made here`;
-      this.warn({ kind: 'records_disputed', message });
+      this.options.warn({ kind: 'records_disputed', message });
     }
     const [one] = refused;
     if (one === undefined) return;
     const message = `${refused.length} of the records were refused, the first for ${one.code}: ${one.message}`;
-    this.warn({ kind: 'records_refused', message });
+    this.options.warn({ kind: 'records_refused', message });
   }
 }
 
-/** An answer is about what was sent, now or in a try before: it does not claim what it was not given. */
-function isAnswer(value: unknown, first: number, end: number): value is Taken {
+const encoder = new TextEncoder();
+
+/** Of most texts, as many as they have characters. */
+function bytesOf(text: string): number {
+  return beyondAscii.test(text) ? encoder.encode(text).length : text.length;
+}
+
+const beyondAscii = /[\u0080-\uffff]/;
+
+function isCode(error: VerdictError, code: string): boolean {
+  return error instanceof VerdictProblem && error.code === code;
+}
+
+/** What an answer says is taken was sent, now or before: it does not claim what it was not given. */
+function isAnswer(value: unknown, first: number, mostNext: number): value is Taken {
   if (typeof value !== 'object' || value === null) return false;
   const { next, disputed, refused } = value as Partial<Record<keyof Taken, unknown>>;
-  if (!(Number.isSafeInteger(next) && (next as number) >= first && (next as number) <= end)) return false;
+  if (!(Number.isSafeInteger(next) && (next as number) >= first && (next as number) <= mostNext)) return false;
   const isRefusal = (item: unknown) => typeof item === 'object' && item !== null;
   return Number.isSafeInteger(disputed) && Array.isArray(refused) && refused.every(isRefusal);
 }

@@ -1,12 +1,11 @@
 /** Records as the service takes them. */
 import type { JournalEntry, JournalRecord } from './journal.js';
 
-/** An entry of a journal as JSON. A record is written once. */
+/** An entry of a journal as JSON. */
 export function textOf(entry: JournalEntry): string {
   switch (entry.kind) {
     case 'record':
-      entry.text ??= recordText(entry);
-      return entry.text;
+      return entry.text ?? recordText(entry);
     case 'written':
       return entry.text;
     case 'lost':

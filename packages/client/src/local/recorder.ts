@@ -2,7 +2,7 @@
 import type { EngineDecision } from '@verdict/engine';
 import type { Transport } from '../transport.js';
 import type { DecideRequest } from '../types.js';
-import { type JournalEntry, numbersOf, Outbox } from './journal.js';
+import { type JournalEntry, type JournalRecord, numbersOf, Outbox } from './journal.js';
 import type { JournalFolder } from './journal-folder.js';
 import type { Warn } from './local-warning.js';
 import { RecordSender } from './record-sender.js';
@@ -26,13 +26,14 @@ export interface AboutRecord {
 /** A record with a question of so many characters counts as one more. */
 const lengthOfOne = 4_096;
 
+/** How long nothing is written after a failure, in milliseconds. */
+const restMs = 5_000;
+
 /** How long a record may be in memory alone where there is a folder, in milliseconds: what a kill loses. */
 const writeMs = 20;
 
 export class Recorder {
-  /** The name of this process to the service: 128 random bits. */
-  readonly instance: string;
-  private readonly own: Outbox;
+  private own: Outbox;
   private readonly left: readonly Outbox[];
   private readonly sender: RecordSender;
   /** Records of the own outbox that are not in the folder. */
@@ -41,15 +42,21 @@ export class Recorder {
   private writing: ReturnType<typeof setTimeout> | undefined;
   private isLossTold = false;
   private isFolderTold = false;
+  /** Until then nothing is written into the folder, by the monotonic clock. */
+  private restsUntil = 0;
 
   constructor(private readonly options: RecorderOptions) {
     const { transport, folder, timeoutMs, warn } = options;
-    this.instance = newInstance();
-    this.own = new Outbox(this.instance);
+    this.own = new Outbox(newInstance());
     this.left = this.leftIn(folder);
-    const outboxes = [...this.left, this.own];
-    const onTaken = (outbox: Outbox) => this.taken(outbox);
-    this.sender = new RecordSender(transport, outboxes, timeoutMs, warn, () => this.write(), onTaken);
+    this.sender = new RecordSender([...this.left, this.own], {
+      transport,
+      timeoutMs,
+      warn,
+      prepare: () => this.write(),
+      onTaken: (outbox) => this.taken(outbox),
+      renew: () => this.renew(),
+    });
     if (this.unsent > 0) this.sender.note(this.unsent);
   }
 
@@ -61,6 +68,11 @@ export class Recorder {
       this.options.warn({ kind: 'journal', message, cause });
       return [];
     }
+  }
+
+  /** The name of this process to the service: 128 random bits. */
+  get instance(): string {
+    return this.own.instance;
   }
 
   get unsent(): number {
@@ -114,12 +126,46 @@ export class Recorder {
 
   private taken(outbox: Outbox): void {
     if (this.hasRoom) this.isLossTold = false;
+    // What could not be written, and is there by now, need not be.
+    if (outbox === this.own) {
+      let done = 0;
+      while (done < this.unwritten.length && this.writtenTo < outbox.first) {
+        this.writtenTo += numbersOf(this.unwritten[done++] as JournalEntry);
+      }
+      this.unwritten = this.unwritten.slice(done);
+    }
     this.inFolder((folder) => folder.dropBefore(outbox.instance, outbox.first));
+  }
+
+  /**
+   * Begins another instance with all that is left: the service says that this one is of another caller, as it is where the key is one
+   * of another name by now. Records are found by the ids that were given out, as their `requestId`.
+   */
+  private renew(): Outbox {
+    const before = this.own;
+    this.own = new Outbox(newInstance());
+    let number = before.first;
+    for (const entry of before.head(before.size)) {
+      const requestId = `${before.instance}-${number}`;
+      number += numbersOf(entry);
+      // Its text says the same without that.
+      const { text: _, ...record } = entry as JournalRecord;
+      this.own.add(entry.kind === 'record' ? { ...record, requestId: record.requestId ?? requestId } : { ...entry });
+    }
+    before.dropBefore(before.next);
+    this.inFolder((folder) => folder.dropBefore(before.instance, before.next));
+    if (this.options.folder !== undefined) this.unwritten = [...this.own.head(this.own.size)];
+    this.writtenTo = 1;
+    return this.own;
   }
 
   private written(entry: JournalEntry): void {
     if (this.options.folder === undefined) return;
-    this.unwritten.push(entry);
+    const last = this.unwritten.at(-1);
+    if (entry.kind === 'lost' && last?.kind === 'lost') {
+      last.count += entry.count;
+      last.to = Math.max(last.from, entry.to);
+    } else this.unwritten.push(entry);
     this.writing ??= setTimeout(() => this.write(), writeMs);
   }
 
@@ -127,38 +173,34 @@ export class Recorder {
     clearTimeout(this.writing);
     this.writing = undefined;
     if (this.unwritten.length === 0) return;
-    const [entries, first] = [this.unwritten, this.writtenTo];
+    // What cannot be written now is tried again with what comes, and not at once.
+    if (performance.now() < this.restsUntil) return;
+    const entries = this.unwritten;
+    const isWritten = this.inFolder((folder) => folder.append(this.own.instance, this.writtenTo, entries));
+    if (!isWritten) {
+      this.restsUntil = performance.now() + restMs;
+      return;
+    }
+    this.isFolderTold = false;
     this.unwritten = [];
-    this.writtenTo = entries.reduce((number, entry) => number + numbersOf(entry), first);
-    this.inFolder((folder) => folder.append(this.instance, first, merged(entries)));
+    this.writtenTo = entries.reduce((number, entry) => number + numbersOf(entry), this.writtenTo);
   }
 
-  private inFolder(work: (folder: JournalFolder) => void): void {
+  /** @returns whether it could be done */
+  private inFolder(work: (folder: JournalFolder) => void): boolean {
     const { folder, warn } = this.options;
-    if (folder === undefined) return;
+    if (folder === undefined) return true;
     try {
       work(folder);
-      this.isFolderTold = false;
+      return true;
     } catch (cause) {
-      if (this.isFolderTold) return;
+      if (this.isFolderTold) return false;
       this.isFolderTold = true;
       const message = `records are in memory alone: ${(cause as Error).message}`;
       warn({ kind: 'journal', message, cause });
+      return false;
     }
   }
-}
-
-/** Losses that follow each other are one. */
-function merged(entries: readonly JournalEntry[]): readonly JournalEntry[] {
-  const all: JournalEntry[] = [];
-  for (const entry of entries) {
-    const last = all.at(-1);
-    if (entry.kind === 'lost' && last?.kind === 'lost') {
-      last.count += entry.count;
-      last.to = Math.max(last.from, entry.to);
-    } else all.push(entry.kind === 'lost' ? { ...entry } : entry);
-  }
-  return all;
 }
 
 function newInstance(): string {
