@@ -3,8 +3,10 @@ import type { NumberRanges } from './number-ranges.js';
 
 /** Most instances of a caller that are remembered. */
 export const mostInstances = 10_000;
-/** How long one is remembered after it was heard of last, in milliseconds: one that said it ended, and any other. */
-export const endedMs = 86_400_000;
+/**
+ * How long one is remembered after it was heard of last, in milliseconds. One that ended, too: the answer to its last records may
+ * have been lost on the way, and its journal sends them again when the machine is up again.
+ */
 export const forgottenMs = 30 * 86_400_000;
 /** One that was not heard of for so long has ended without a word, in milliseconds. */
 export const instanceSilentMs = 86_400_000;
@@ -56,7 +58,7 @@ export interface OpenClaim extends InstanceNumbers {
  * - `open`: another claim is.
  * - `missing`: records before the first were never sent.
  * - `taken`: the instance is another caller's.
- * - `full`: the caller has `mostInstances` that were heard of within a day.
+ * - `full`: the caller has `mostInstances` that were heard of within a day, ended or not.
  */
 export type ClaimOutcome =
   | ({ readonly kind: 'claimed'; readonly claim: string } & InstanceNumbers)

@@ -3,7 +3,6 @@ import type { PostgresDatabase } from '../../../database/postgres/postgres-datab
 import { PostgresTables } from '../../../database/postgres/postgres-tables.js';
 import {
   type ClaimOutcome,
-  endedMs,
   forgottenMs,
   type InstanceOwner,
   instanceSilentMs,
@@ -76,7 +75,7 @@ export class PostgresLocalInstances extends LocalInstances {
     return (await find())!;
   }
 
-  /** Those that ended, or were not heard of for a day, make room. */
+  /** Those that were not heard of for a day make room, of which those that ended are the first. */
   private async hasRoom(client: PostgresClient, { caller, authentication, now }: NewClaim): Promise<boolean> {
     const count = async () => {
       const [row] = await client.query<{ n: number }>(
@@ -88,8 +87,8 @@ export class PostgresLocalInstances extends LocalInstances {
     if ((await count()) < this.most) return true;
     await client.write(
       `DELETE FROM ${this.table} WHERE instance IN (SELECT instance FROM ${this.table}
-         WHERE caller = $1 AND authentication = $2 AND claim IS NULL AND (ended OR seen < $3)
-         ORDER BY seen LIMIT $4 FOR UPDATE SKIP LOCKED)`,
+         WHERE caller = $1 AND authentication = $2 AND claim IS NULL AND seen < $3
+         ORDER BY ended DESC, seen LIMIT $4 FOR UPDATE SKIP LOCKED)`,
       [caller, authentication, now - instanceSilentMs, mostAtOnce],
     );
     return (await count()) < this.most;
@@ -123,10 +122,7 @@ export class PostgresLocalInstances extends LocalInstances {
   }
 
   async forget(now: number): Promise<void> {
-    await this.tables.write(`DELETE FROM ${this.table} WHERE claim IS NULL AND (seen < $1 OR (seen < $2 AND ended))`, [
-      now - forgottenMs,
-      now - endedMs,
-    ]);
+    await this.tables.write(`DELETE FROM ${this.table} WHERE claim IS NULL AND seen < $1`, [now - forgottenMs]);
   }
 
   /** The database is closed by its owner. */

@@ -1,7 +1,6 @@
 import { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js';
 import {
   type ClaimOutcome,
-  endedMs,
   forgottenMs,
   type InstanceOwner,
   instanceSilentMs,
@@ -71,7 +70,7 @@ export class SqliteLocalInstances extends LocalInstances {
     });
   }
 
-  /** Those that ended, or were not heard of for a day, make room. */
+  /** Those that were not heard of for a day make room, of which those that ended are the first. */
   private async hasRoom({ caller, authentication, now }: NewClaim): Promise<boolean> {
     const count = async () => {
       const [row] = await this.connection.query<{ n: number }>(
@@ -83,7 +82,7 @@ export class SqliteLocalInstances extends LocalInstances {
     if ((await count()) < this.most) return true;
     await this.connection.query(
       `DELETE FROM local_instance WHERE instance IN (SELECT instance FROM local_instance
-         WHERE caller = ? AND authentication = ? AND claim IS NULL AND (ended = 1 OR seen < ?) ORDER BY seen LIMIT ?)`,
+         WHERE caller = ? AND authentication = ? AND claim IS NULL AND seen < ? ORDER BY ended DESC, seen LIMIT ?)`,
       [caller, authentication, now - instanceSilentMs, mostAtOnce],
     );
     return (await count()) < this.most;
@@ -135,10 +134,7 @@ export class SqliteLocalInstances extends LocalInstances {
 
   async forget(now: number): Promise<void> {
     await this.inTransaction(() =>
-      this.connection.query(
-        'DELETE FROM local_instance WHERE claim IS NULL AND (seen < ? OR (seen < ? AND ended = 1))',
-        [now - forgottenMs, now - endedMs],
-      ),
+      this.connection.query('DELETE FROM local_instance WHERE claim IS NULL AND seen < ?', [now - forgottenMs]),
     );
   }
 
