@@ -47,6 +47,10 @@ const proofs = {
     ),
     env: { VERDICT_TEST_FLEET: 'full' },
   },
+  local: {
+    command: vitest('test/packages/local-swaps.test.ts', 'test/operations/local-decisions.test.ts'),
+    env: { VERDICT_TEST_SWAPS: '500', VERDICT_TEST_KILLS: '50' },
+  },
   postgres: { command: ['node', 'test/postgres-versions.mjs'] },
   openapi: { command: vitest('test/api/schemathesis.test.ts'), env: { VERDICT_TEST_SCHEMATHESIS_EXAMPLES: '100' } },
   abuse: { command: ['npm', 'run', 'abuse'] },

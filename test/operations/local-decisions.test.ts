@@ -10,7 +10,9 @@ import { ServiceProcess, serviceFolder } from './processes.js';
 
 const kills = Number(process.env.VERDICT_TEST_KILLS ?? 3);
 
-it('kill -9 of the service: each decision is in its log once, and as it was made', async () => {
+it('kill -9 of the service: each decision is in its log once, and as it was made', {
+  timeout: 60_000 + kills * 20_000,
+}, async () => {
   const folder = serviceFolder();
   writeFileSync(join(folder, 'policies/default/policy-set.yaml'), 'local: allowed\n');
   const env = { VERDICT_PORT: String(await freePort()), VERDICT_RATE_LIMIT: 'off', VERDICT_LOG_LEVEL: 'error' };
