@@ -36,8 +36,8 @@ export interface ListenerOptions {
   readonly unread: UnreadLimits;
 }
 
-/** Levels of a body above its deepest attributes: body, `requests`, item, subject. */
-const levelsAboveAttributes = 4;
+/** Levels of a body above its deepest attributes: body, `records`, item, `request`, subject. */
+const levelsAboveAttributes = 5;
 
 /**
  * Most values of a body that are not attributes: members of the request itself, and unknown ones that AuthZEN ignores.

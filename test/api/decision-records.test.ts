@@ -195,6 +195,14 @@ describe('a record of a decision in a client', () => {
     expect((await service.get('/v1/decisions')).body.gaps).toEqual(gaps);
   });
 
+  it('has attributes as deep as those of any request', async () => {
+    const nested = (depth: number): object => (depth === 1 ? { a: 1 } : { a: nested(depth - 1) });
+    const of = (depth: number) => record({ request: { ...asked, subject: { id: 'ann', attributes: nested(depth) } } });
+    const { status, body: answer } = await send(1, [of(16), record()]);
+    expect([status, answer]).toEqual([200, { next: 3, disputed: 0, refused: [] }]);
+    expect((await send(3, [of(17)])).status).toBe(400);
+  });
+
   it('that the client lost is a gap of as many, once', async () => {
     const [from, to] = [9_000, 5_000].map((ago) => new Date(Date.now() - ago).toISOString());
     const sent = [record(), { lost: 12, from, to }, record()];
