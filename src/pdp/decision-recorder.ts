@@ -2,6 +2,7 @@ import { engineVersion } from '../core/engine/engine-version.js';
 import type { DecisionRequest } from '../core/request.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { NewDecisionRecord } from '../decision-log/decision-record.js';
+import type { Mask } from '../decision-log/mask.js';
 import { VerdictError } from '../errors.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
 import type { Asker } from './question.js';
@@ -32,9 +33,13 @@ export class DecisionRecorder {
     private readonly observer?: DecisionObserver,
   ) {}
 
-  /** The record of an answer, with its id and its request masked. It is not in the log yet. */
-  recordOf(set: ServedPolicySet, answer: RecordedAnswer, asker: Asker): NewDecisionRecord {
-    const request = set.mask(answer.request);
+  /**
+   * The record of an answer, with its id and its request masked. It is not in the log yet.
+   *
+   * @param mask by default that of the set
+   */
+  recordOf(set: ServedPolicySet, answer: RecordedAnswer, asker: Asker, mask: Mask = set.mask): NewDecisionRecord {
+    const request = mask(answer.request);
     // Written out, since spreading one object over another takes as long as an evaluation.
     return {
       id: this.log.nextId(answer.received),

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Diagnostic, Effect, EngineDecision, ReasonCode } from '../core/decision.js';
 import { type DecisionRequestInput, type Json, normaliseRequest } from '../core/request.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
@@ -11,6 +12,7 @@ import {
 } from '../decision-log/local/local-instances.js';
 import type { LogPlace } from '../decision-log/local/log-place.js';
 import { maskedAnswer } from '../decision-log/local/masked-answer.js';
+import type { Mask, MaskRules } from '../decision-log/mask.js';
 import { canonicalJson } from '../decision-log/proof/canonical-json.js';
 import { type ErrorCode, policySetNotFound, VerdictError } from '../errors.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
@@ -402,6 +404,7 @@ export class LocalRecords {
         set,
         { request, received, now, started, decision, reason, errors, obligations },
         { ...asker, requestId, traceId },
+        maskOf(set, this.options.policySets.served(policySet)),
       );
       const disputed = isSame(answer, decided)
         ? undefined
@@ -597,6 +600,17 @@ function isSame(answer: SentRecord['answer'], decided: EngineDecision): boolean 
 function isSameList(a: readonly string[] | undefined, b: readonly string[] | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   return a.length === b.length && a.every((each, place) => each === b[place]);
+}
+
+/** The version that a client names may be one that hid less: what the one hides that serves now is hidden, too. */
+function maskOf(set: ServedPolicySet, serving: ServedPolicySet | undefined): Mask {
+  // A hash of a hash would not be found by the value.
+  if (serving === undefined || isDeepStrictEqual(rulesOf(set), rulesOf(serving))) return set.mask;
+  return (request) => serving.mask(set.mask(request));
+}
+
+function rulesOf({ compiled }: ServedPolicySet): MaskRules {
+  return compiled.manifest.decisionLog;
 }
 
 function disputedAnswer(answer: SentRecord['answer'], engineVersion: string): DisputedAnswer {

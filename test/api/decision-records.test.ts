@@ -269,6 +269,24 @@ describe('a record of a decision in a client', () => {
     ]);
   });
 
+  it('is masked as the version that serves says, too, where it names one that hid less', async () => {
+    const attributes = { ssn: '078-05-1120', salary: 98_765 };
+    const sent = record({
+      request: { ...asked, subject: { id: 'ann', attributes } },
+      answer: { ...deny, obligations: [98_765] },
+    });
+    writeFileSync(
+      join(service.directory, 'policies', 'default', 'policy-set.yaml'),
+      'local: allowed\ndecisionLog: { mask: [/subject/attributes/salary] }\n',
+    );
+    await service.post('/v1/policy-sets/default/reload', {});
+    expect(await versionOf('default')).not.toBe(version);
+    expect((await send(1, [sent])).body).toEqual({ next: 2, disputed: 1, refused: [] });
+    const [kept] = await recorded();
+    expect(kept.request.subject.attributes).toEqual({ ssn: '[masked]', salary: '[masked]' });
+    expect(kept).toMatchObject({ policyVersion: version, masked: true, disputed: { obligations: ['[masked]'] } });
+  });
+
   it('of many earlier versions is taken by and by: a request loads a few, and its answer says where to go on', async () => {
     const sent = [record()];
     for (const other of ['bob', 'eve', 'joe', 'kim', 'lea']) {
