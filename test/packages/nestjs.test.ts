@@ -207,6 +207,9 @@ describe.each([11, 12] as Major[])('NestJS %i', (major) => {
       .split('\n')
       .map((line) => JSON.parse(line));
     const lacking = (...names: string[]) => names.map((name) => `${name} has neither @Authorize nor @Public`);
+    const lost = (name: string) => [
+      `${name} lost its rule: a decorator above the rule replaced the method; write the rule on top`,
+    ];
     const wanted = {
       undecorated: lacking('Undecorated.read', 'Undecorated.write'),
       'of a public base': lacking('ExtendsPublic.read'),
@@ -217,7 +220,14 @@ describe.each([11, 12] as Major[])('NestJS %i', (major) => {
       references: lacking('References.resolveReference'),
       gateways: lacking('Gateway.read'),
       fields: ["Fields.title needs { fieldResolverEnhancers: ['guards'] } of its GraphQLModule"],
+      'fields of a root type': lacking('RootFields.secrets'),
+      'fields of a class that asks': [
+        "ClassFields.content needs { fieldResolverEnhancers: ['guards'] } of its GraphQLModule",
+      ],
       services: ['Service.read has a rule, but callers do not come by it'],
+      'a class without handlers': ['Payroll has a rule, but no handler that it is for'],
+      wrapped: lost('Wrapped.remove'),
+      'of a wrapped base': lost('ExtendsWrapped.remove'),
       'made by a factory': lacking('Factory.read'),
     };
     const said = Object.entries(wanted).map(([name, faults]) => [

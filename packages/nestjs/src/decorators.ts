@@ -36,7 +36,7 @@ function rule(what: Rule): ClassDecorator & MethodDecorator {
     const holder = isClass ? target : descriptor?.value;
     const called = isClass ? (target as { name: string }).name : `${target.constructor.name}.${String(name)}`;
     if (typeof holder !== 'function') throw new TypeError(`${called} is no method and no class`);
-    setRule(what, holder, called);
+    setRule(what, holder, called, isClass ? undefined : { holder: target, key: name });
     if (what === 'public') return;
     // Also where nobody imported the module: then this guard finds nobody to ask, and refuses.
     if (isClass) UseGuards(lastGuard)(target as () => void);

@@ -24,9 +24,21 @@ export class VerdictGuard implements CanActivate {
       return false;
     }
     const { rule, guards } = known;
+    if (rule === 'part' && isRootField(context)) {
+      this.logger.error(
+        `${context.getClass().name}.${context.getHandler().name} is refused: it is a field that no query is above, without a rule`,
+      );
+      return false;
+    }
     const decide = () => rule === 'public' || rule === 'part' || this.authorizer.authorize(context, rule);
     if (guards === 0) return decide();
     leaveToLast(context, guards, decide);
     return true;
   }
+}
+
+/** Also where a schema calls its root types something else than Query, Mutation and Subscription. */
+function isRootField(context: ExecutionContext): boolean {
+  const [, , , info] = context.getArgs();
+  return info?.path?.prev === undefined;
 }

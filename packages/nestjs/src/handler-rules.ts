@@ -1,9 +1,9 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { GUARDS_METADATA } from '@nestjs/common/constants.js';
 import { MetadataScanner, ModulesContainer } from '@nestjs/core';
-import { guardsFields, type Handler, handlersOf, type Method } from './handlers.js';
+import { classesOf, guardsFields, type Handler, handlersOf, type Method } from './handlers.js';
 import { lastGuard } from './last-guard.js';
-import { ownRuleOf, type Rule, ruleOf } from './rules.js';
+import { isRuleLost, ownRuleOf, type Rule, ruleOf } from './rules.js';
 
 /** What holds for a handler of this application. */
 export interface Known {
@@ -27,7 +27,7 @@ export class HandlerRules implements OnModuleInit {
   constructor(@Inject(ModulesContainer) private readonly modules: ModulesContainer) {
     this.learn((handler) => {
       // Nest reads a handler's guards when it makes the route, which is after this.
-      if (ruleOf(handler.owner, handler.method) !== 'public') putLast(handler.method);
+      if (ruleFor(handler) !== 'public') putLast(handler.method);
     });
   }
 
@@ -43,21 +43,41 @@ export class HandlerRules implements OnModuleInit {
   private learn(prepare: (handler: Handler) => void = () => {}): void {
     const faults = new Set<string>();
     const areFieldsGuarded = guardsFields(this.modules);
+    const found: { readonly handler: Handler; readonly rule: Rule | undefined }[] = [];
+    const reached = new Set<object>();
     for (const handler of handlersOf(this.modules, this.scanner)) {
-      const { owner, name, method, kind } = handler;
-      const rule = kind === 'field' || kind === 'none' ? ownRuleOf(method) : ruleOf(owner, method);
+      const { owner, name, kind } = handler;
+      const rule = ruleFor(handler);
+      if (isRuleLost(owner.prototype, name)) {
+        faults.add(
+          `${owner.name}.${name} lost its rule: a decorator above the rule replaced the method; write the rule on top`,
+        );
+      }
       if (kind === 'none') {
         if (rule !== undefined) faults.add(`${owner.name}.${name} has a rule, but callers do not come by it`);
         continue;
       }
+      reached.add(owner);
       if (rule === undefined && kind !== 'field')
         faults.add(`${owner.name}.${name} has neither @Authorize nor @Public`);
       if (typeof rule === 'object' && kind !== 'entry' && areFieldsGuarded === false) {
         faults.add(`${owner.name}.${name} needs { fieldResolverEnhancers: ['guards'] } of its GraphQLModule`);
       }
+      found.push({ handler, rule });
+    }
+    for (const { owner, isController } of classesOf(this.modules)) {
+      // A controller that is offered as a provider too has its routes elsewhere.
+      if (ownRuleOf(owner) === undefined || reached.has(owner) || isController) continue;
+      faults.add(`${owner.name} has a rule, but no handler that it is for`);
+    }
+    // All are prepared before one is counted: classes may have a method of the same base, where one class is public.
+    for (const { handler, rule } of found) {
+      if (rule !== undefined && this.of(handler.owner, handler.method) === undefined) prepare(handler);
+    }
+    for (const { handler, rule } of found) {
+      const { owner, method } = handler;
       const owners = this.known.get(method) ?? new WeakMap<object, Known>();
       if (owners.has(owner)) continue;
-      if (rule !== undefined) prepare(handler);
       // Counted now, as Nest will find them: one that comes later can only be one too many, and is asked after the decision.
       owners.set(owner, { rule: rule ?? 'part', guards: timesLast(owner) + timesLast(method) });
       this.known.set(method, owners);
@@ -65,6 +85,14 @@ export class HandlerRules implements OnModuleInit {
     if (faults.size > 0)
       throw new Error(`VerdictGuard refuses to start:\n${[...faults].map((fault) => `- ${fault}`).join('\n')}`);
   }
+}
+
+/** A class that is public says nothing of fields, which are decided above; one that asks does so for its fields too. */
+function ruleFor({ owner, method, kind }: Handler): Rule | undefined {
+  const own = ownRuleOf(method);
+  if (own !== undefined || kind === 'none') return own;
+  const rule = ruleOf(owner, method);
+  return kind === 'field' && rule === 'public' ? undefined : rule;
 }
 
 function guardsOf(target: object): readonly unknown[] {

@@ -32,21 +32,32 @@ const marks: readonly (readonly [mark: string, kind: HandlerKind, of: 'controlle
   ['graphql:resolve_property', 'field', 'providers'],
 ];
 
-/** All methods of the controllers and providers whose classes are known by now. What a factory makes is there once it is made. */
-export function* handlersOf(modules: ModulesContainer, scanner: MetadataScanner): Generator<Handler> {
+/** A field of one of these is no part of what was decided above it: nothing is above it. */
+const roots: readonly unknown[] = ['Query', 'Mutation', 'Subscription'];
+
+/** The classes of the controllers and providers that are known by now. What a factory makes is there once it is made. */
+export function* classesOf(modules: ModulesContainer): Generator<{ owner: Class; isController: boolean }> {
   for (const module of modules.values()) {
-    for (const of of ['controllers', 'providers'] as const) {
-      for (const { instance, metatype } of module[of].values()) {
+    for (const isController of [true, false]) {
+      for (const { instance, metatype } of (isController ? module.controllers : module.providers).values()) {
         const owner: unknown = instance?.constructor ?? metatype;
-        if (typeof owner !== 'function' || !owner.prototype) continue;
-        for (const name of scanner.getAllMethodNames(owner.prototype)) {
-          const method: Method = owner.prototype[name];
-          const marked = marks.filter(([key]) => Reflect.hasMetadata(key, method));
-          const mark = marked.find(([, , holder]) => holder === of);
-          if (mark === undefined && marked.length > 0) continue;
-          yield { owner: owner as Class, name, method, kind: mark?.[1] ?? 'none' };
-        }
+        if (typeof owner === 'function' && owner.prototype) yield { owner: owner as Class, isController };
       }
+    }
+  }
+}
+
+/** All methods of the controllers and providers. */
+export function* handlersOf(modules: ModulesContainer, scanner: MetadataScanner): Generator<Handler> {
+  for (const { owner, isController } of classesOf(modules)) {
+    const isRoot = roots.includes(Reflect.getMetadata('graphql:resolver_type', owner));
+    for (const name of scanner.getAllMethodNames(owner.prototype)) {
+      const method: Method = owner.prototype[name];
+      const marked = marks.filter(([key]) => Reflect.hasMetadata(key, method));
+      const mark = marked.find(([, , holder]) => holder === (isController ? 'controllers' : 'providers'));
+      if (mark === undefined && marked.length > 0) continue;
+      const kind = mark?.[1] ?? 'none';
+      yield { owner, name, method, kind: kind === 'field' && isRoot ? 'entry' : kind };
     }
   }
 }

@@ -27,12 +27,35 @@ export type Rule = Authorization | 'public';
 /** By name, not by symbol: a rule that another copy of this package wrote is seen, and is not taken for none. */
 const key = 'verdict:rule';
 
-/** @throws TypeError if there is one already: which of the two was meant nobody can say */
-export function setRule(rule: Rule, target: object, name: string): void {
-  if (Reflect.hasOwnMetadata(key, target)) {
+/**
+ * @param place where a rule of a method was written: it is noted there too, since another decorator may put a new function in the
+ * place of the one that has the rule
+ * @throws TypeError if there is one already: which of the two was meant nobody can say
+ */
+export function setRule(
+  rule: Rule,
+  target: object,
+  name: string,
+  place?: { holder: object; key: string | symbol },
+): void {
+  const isNoted = place !== undefined && Reflect.hasOwnMetadata(key, place.holder, place.key);
+  if (isNoted || Reflect.hasOwnMetadata(key, target)) {
     throw new TypeError(`${name} has two of @Authorize and @Public; one says what it needs`);
   }
   Reflect.defineMetadata(key, rule, target);
+  if (place !== undefined) Reflect.defineMetadata(key, rule, place.holder, place.key);
+}
+
+/** Whether a rule was written for the method that a class has, itself or from a base, and the function there does not have it. */
+export function isRuleLost(prototype: object, name: string): boolean {
+  let holder = prototype;
+  while (!Object.hasOwn(holder, name)) {
+    const base: object | null = Object.getPrototypeOf(holder);
+    if (base === null) return false;
+    holder = base;
+  }
+  const noted: Rule | undefined = Reflect.getOwnMetadata(key, holder, name);
+  return noted !== undefined && ownRuleOf(Reflect.get(holder, name)) !== noted;
 }
 
 /**
@@ -43,6 +66,7 @@ export function ruleOf(owner: object, handler: object): Rule | undefined {
   return ownRuleOf(handler) ?? Reflect.getOwnMetadata(key, owner);
 }
 
+/** Of a method, or of a class itself. */
 export function ownRuleOf(handler: object): Rule | undefined {
   return Reflect.getOwnMetadata(key, handler);
 }

@@ -89,6 +89,51 @@ class Service {
   read() {}
 }
 
+/** Nothing is above a field of the query. */
+@Resolver('Query')
+class RootFields {
+  @ResolveField('secrets')
+  secrets() {
+    return [];
+  }
+}
+
+@Authorize('read', 'vault')
+@Resolver('Vault')
+class ClassFields {
+  @ResolveField(() => String)
+  content() {
+    return '';
+  }
+}
+
+@Injectable()
+@Authorize('read', 'payroll')
+class Payroll {
+  read() {}
+}
+
+function Logged(): MethodDecorator {
+  return (_target, _name, descriptor: PropertyDescriptor) => {
+    const { value } = descriptor;
+    descriptor.value = function logged(this: unknown, ...args: unknown[]) {
+      return value.apply(this, args);
+    };
+  };
+}
+
+@Controller()
+@Public()
+class Wrapped {
+  @Get()
+  @Logged()
+  @Authorize('delete', 'doc')
+  remove() {}
+}
+@Controller()
+@Public()
+class ExtendsWrapped extends Wrapped {}
+
 class Factory {
   @SubscribeMessage('read')
   read(_: object) {}
@@ -107,7 +152,12 @@ export const openModules = {
   references: providers(References),
   gateways: providers(Gateway),
   fields: providers(Fields, { provide: 'GqlModuleOptions', useValue: {} }),
+  'fields of a root type': providers(RootFields),
+  'fields of a class that asks': providers(ClassFields, { provide: 'GqlModuleOptions', useValue: {} }),
   services: providers(Service),
+  'a class without handlers': providers(Payroll),
+  wrapped: controllers(Wrapped),
+  'of a wrapped base': controllers(ExtendsWrapped),
   'made by a factory': providers({ provide: 'gateway', useFactory: () => new Factory() }),
 };
 
