@@ -22,13 +22,16 @@ type Transport = Pick<Call, 'request' | 'params' | 'user'>;
 
 /** What each transport has where. */
 export function transportOf(context: ExecutionContext): Transport {
-  const [first, second, third] = context.getArgs();
+  const args = context.getArgs();
+  const [first, second, third] = args;
   switch (context.getType<string>()) {
     case 'http':
       return { request: first, params: ownOf(first?.params), user: first?.user };
     case 'graphql': {
-      const request = third?.req ?? third?.request ?? third;
-      return { request, params: ownOf(second), user: request?.user };
+      // A reference resolver has no arguments but the reference: (reference, context, info).
+      const [params, its] = args.length === 3 ? [first, second] : [second, third];
+      const request = its?.req ?? its?.request ?? its;
+      return { request, params: ownOf(params), user: request?.user };
     }
     case 'ws':
       return { request: first, params: ownOf(second), user: first?.user ?? first?.data?.user };
@@ -44,7 +47,7 @@ export function transportOf(context: ExecutionContext): Transport {
  */
 export function keyOf(context: Pick<ExecutionContext, 'getType' | 'getArgs'>): object | undefined {
   const args = context.getArgs();
-  const place = { http: 0, graphql: 3, rpc: 1, ws: 1 }[context.getType<string>()] ?? 1;
+  const place = { http: 0, graphql: args.length - 1, rpc: 1, ws: 1 }[context.getType<string>()] ?? 1;
   const key: unknown = args[place];
   return typeof key === 'object' && key !== null ? key : undefined;
 }

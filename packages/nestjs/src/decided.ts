@@ -1,4 +1,4 @@
-import type { ArgumentsHost } from '@nestjs/common';
+import type { ExecutionContext } from '@nestjs/common';
 import type { Decision, Entity } from '@verdict/client';
 import { keyOf } from './call.js';
 
@@ -14,12 +14,21 @@ interface Decided {
 const decided = Symbol('decided by Verdict');
 
 interface Key {
-  [decided]?: Decided;
+  /** Several where a message has several handlers: Nest gives them all the same objects. */
+  [decided]?: readonly (Decided & Of)[];
 }
 
-export function remember(context: ArgumentsHost, outcome: Decided): void {
+interface Of {
+  readonly owner: unknown;
+  readonly handler: unknown;
+}
+
+export function remember(context: ExecutionContext, outcome: Decided): void {
   const key: Key | undefined = keyOf(context);
-  if (key !== undefined) key[decided] = outcome;
+  if (key === undefined) return;
+  const [owner, handler] = [context.getClass(), context.getHandler()];
+  const others = key[decided]?.filter((other) => other.handler !== handler || other.owner !== owner) ?? [];
+  key[decided] = [{ ...outcome, owner, handler }, ...others];
 }
 
 /** @param call the context of its execution; over HTTP, the request will do */
@@ -32,7 +41,14 @@ export function subjectOf(call: object): Entity | string | undefined {
 }
 
 function of(call: object): Decided | undefined {
-  const isContext = 'getArgs' in call && typeof call.getArgs === 'function';
-  const key = isContext ? keyOf(call as ArgumentsHost) : call;
-  return (key as Key | undefined)?.[decided];
+  if (!isContext(call)) return (call as Key)[decided]?.[0];
+  const all = (keyOf(call) as Key | undefined)?.[decided] ?? [];
+  // An exception filter is not told whose exception it was.
+  const handler = call.getHandler();
+  if (handler === undefined || handler === null) return all.length === 1 ? all[0] : undefined;
+  return all.find((one) => one.handler === handler && one.owner === call.getClass());
+}
+
+function isContext(call: object): call is ExecutionContext {
+  return 'getArgs' in call && typeof call.getArgs === 'function';
 }
