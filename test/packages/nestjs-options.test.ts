@@ -1,6 +1,17 @@
 /** The options of `@verdict/nestjs`, and what must not be written, in applications of this process that the mock answers. */
-import { Controller, Get, Inject, Injectable, Module, NotFoundException, Param, type Type } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
+import {
+  Controller,
+  Get,
+  Inject,
+  Injectable,
+  Module,
+  NotFoundException,
+  Param,
+  SetMetadata,
+  type Type,
+} from '@nestjs/common';
+import { ExternalContextCreator, NestFactory } from '@nestjs/core';
+import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterEach, describe, expect, it } from 'vitest';
 import { MockVerdict } from '../../packages/client/src/mock.js';
@@ -9,6 +20,7 @@ import {
   Decided,
   Public,
   Subject,
+  VerdictGuard,
   VerdictModule,
   type VerdictModuleOptions,
   VerdictService,
@@ -60,7 +72,7 @@ async function start(imports: NonNullable<Parameters<typeof Module>[0]['imports'
     const answer = await app.inject({ url, headers });
     return { status: answer.statusCode, body: JSON.parse(answer.payload) };
   };
-  return { get, logged };
+  return { app, get, logged };
 }
 
 const dana = { subject: { type: 'user', id: 'dana' }, reason: 'rule_allowed' };
@@ -260,4 +272,158 @@ describe('a rule', () => {
     const { get } = await start([VerdictModule.forRoot({ client: mock(), user: () => ({ id: 'dana' }) }), Elsewhere]);
     expect((await get('/lab-results/L-2231')).body).toEqual(dana);
   });
+});
+
+it('a field that no query is above is refused, whatever its root type is called, and one of a class that asks is asked about', async () => {
+  const field = SetMetadata('graphql:resolve_property', true);
+  @Injectable()
+  class Root {
+    @field
+    secrets() {
+      return 'reached';
+    }
+  }
+  @Injectable()
+  @Authorize('read', 'lab-result', { id: () => 'L-2231' })
+  class LabResultFields {
+    @field
+    values() {
+      return 'reached';
+    }
+  }
+  @Module({ providers: [Root, LabResultFields] })
+  class Fields {}
+  const { app, logged } = await start([VerdictModule.forRoot({ client: mock() }), Fields]);
+  const resolve = (type: Type, name: string, user: string, path: object) => {
+    const instance = app.get(type);
+    const creator = app.get(ExternalContextCreator);
+    const context = { req: { user: { id: user } } };
+    const none = undefined;
+    return creator
+      .create(
+        instance,
+        instance[name],
+        name,
+        none,
+        none,
+        none,
+        none,
+        none,
+        'graphql',
+      )({}, {}, context, { path })
+      .catch(({ status }: { status: number }) => status);
+  };
+  const [top, below] = [
+    { key: 'it', prev: undefined },
+    { key: 'it', prev: { key: 'above', prev: undefined } },
+  ];
+  expect(await resolve(Root, 'secrets', 'dana', below)).toBe('reached');
+  expect(await resolve(Root, 'secrets', 'dana', top)).toBe(403);
+  expect(logged.join()).toContain('Root.secrets is refused: it is a field that no query is above');
+  expect(await resolve(LabResultFields, 'values', 'dana', below)).toBe('reached');
+  expect(await resolve(LabResultFields, 'values', 'tomas', below)).toBe(403);
+});
+
+it('a reference of federated GraphQL is what its rule is given', async () => {
+  @Injectable()
+  class References {
+    @SetMetadata('graphql:resolve_reference', true)
+    @Authorize('read', 'lab-result', reading)
+    resolveReference() {
+      return 'reached';
+    }
+  }
+  @Module({ providers: [References] })
+  class Federated {}
+  const { app } = await start([VerdictModule.forRoot({ client: mock() }), Federated]);
+  const instance = app.get(References);
+  const none = undefined;
+  const resolve = app
+    .get(ExternalContextCreator)
+    .create(instance, instance.resolveReference, 'resolveReference', none, none, none, none, none, 'graphql');
+  const context = (id: string) => ({ req: { user: { id } } });
+  const info = {};
+  expect(await resolve({ id: 'L-2231' }, context('dana'), info)).toBe('reached');
+  expect(app.get(VerdictService).decisionOf(info)?.reason.code).toBe('rule_allowed');
+  await expect(resolve({ id: 'L-2231' }, context('tomas'), {})).rejects.toMatchObject({ status: 403 });
+  await expect(resolve({}, context('dana'), {})).rejects.toMatchObject({ status: 400 });
+});
+
+it('a public handler of a base stays public, in whatever order its classes are', async () => {
+  class Base {
+    @Get('shared')
+    shared() {
+      return { reached: true };
+    }
+  }
+  @Controller('open')
+  @Public()
+  class Open extends Base {}
+  @Controller('closed')
+  @Authorize('read', 'lab-result')
+  class Closed extends Base {}
+  for (const controllers of [
+    [Open, Closed],
+    [Closed, Open],
+  ]) {
+    @Module({ controllers })
+    class Shared {}
+    const { get } = await start([VerdictModule.forRoot({ client: mock() }), Shared]);
+    expect((await get('/open/shared')).status).toBe(200);
+    expect((await get('/closed/shared')).status).toBe(401);
+  }
+});
+
+describe('the log', () => {
+  it.each([
+    ['a line of its own', () => new Error('none\n[Nest] forged\u2028\u009b'), 'none\\u000a[Nest] forged\\u2028\\u009b'],
+    ['what is no text', () => Object.create(null), 'something was thrown that is no error'],
+  ])('is not forged or stopped by %s', async (_, thrown, said) => {
+    @Controller()
+    class Throwing {
+      @Get('throws')
+      @Authorize('read', 'lab-result', {
+        attributes: () => {
+          throw thrown();
+        },
+      })
+      throws() {}
+    }
+    const { get, logged } = await start(
+      [VerdictModule.forRoot({ client: mock(), user: () => ({ id: 'dana' }) })],
+      Throwing,
+    );
+    expect((await get('/throws')).status).toBe(403);
+    expect(logged.join()).toContain(`Throwing.throws is refused (403): the question could not be made: ${said}`);
+    expect(logged.join()).not.toMatch(/^\[Nest\] forged/m);
+  });
+});
+
+it('two handlers of one message have each its own decision', async () => {
+  const both = SetMetadata('microservices:pattern', ['it']);
+  @Controller()
+  class Handlers {
+    @both
+    @Authorize('read', 'lab-result', { id: () => 'L-2231' })
+    first() {}
+
+    @both
+    @Public()
+    second() {}
+  }
+  const { app } = await start([VerdictModule.forRoot({ client: mock(), user: () => ({ id: 'dana' }) })], Handlers);
+  const [guard, verdict] = [app.get(VerdictGuard), app.get(VerdictService)];
+  const message = [{}, {}];
+  const contextOf = (handler: () => void) => {
+    const context = new ExecutionContextHost(message, Handlers, handler);
+    context.setType('rpc');
+    return context;
+  };
+  const [first, second] = [contextOf(Handlers.prototype.first), contextOf(Handlers.prototype.second)];
+  expect(guard.canActivate(first)).toBe(true);
+  for (const each of Reflect.getMetadata('__guards__', Handlers.prototype.first))
+    expect(await each.canActivate(first)).toBe(true);
+  expect(guard.canActivate(second)).toBe(true);
+  expect(verdict.decisionOf(first)?.reason.code).toBe('rule_allowed');
+  expect(verdict.decisionOf(second)).toBeUndefined();
 });

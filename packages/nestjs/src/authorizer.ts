@@ -98,9 +98,10 @@ export class Authorizer {
 
   private refuse(context: ExecutionContext, error: unknown): false | Promise<never> {
     const { status, message, cause } = asRefusal(error);
-    const text = `${nameOf(context)} is refused (${status}): ${message}`;
+    // A message may hold what the caller sent: it is one line, and begins no other.
+    const text = `${nameOf(context)} is refused (${status}): ${withoutControls(message)}`;
     if (status === HttpStatus.UNAUTHORIZED) this.logger.warn(text);
-    else this.logger.error(text, cause instanceof Error ? cause.stack : undefined);
+    else this.logger.error(text, cause instanceof Error ? stackOf(cause) : undefined);
     return status === HttpStatus.FORBIDDEN ? false : refusalFor(context, status);
   }
 }
@@ -154,7 +155,7 @@ function members(name: string, value: unknown): Record<string, unknown> {
 /** What went wrong, as a refusal. Without an answer it is 503; what the application's own functions threw is a deny. */
 function asRefusal(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   if (isNamed<VerdictUnavailable>(error, 'VerdictUnavailable')) {
     return new Refusal(HttpStatus.SERVICE_UNAVAILABLE, `no answer (${error.kind}): ${message}`);
   }
@@ -164,6 +165,15 @@ function asRefusal(error: unknown): Refusal {
     return new Refusal(isOfCall ? HttpStatus.FORBIDDEN : HttpStatus.SERVICE_UNAVAILABLE, message);
   }
   return new Refusal(HttpStatus.FORBIDDEN, `the question could not be made: ${message}`, error);
+}
+
+/** What was thrown may be anything, also what no text can be made of. */
+function messageOf(error: unknown): string {
+  try {
+    return error instanceof Error ? String(error.message) : String(error);
+  } catch {
+    return 'something was thrown that is no error';
+  }
 }
 
 /** By its name: an application of modules may have made the client of the copy for `require`. */
@@ -176,5 +186,20 @@ function nameOf(context: ExecutionContext): string {
 }
 
 function withoutAttributes(entity: DecideRequest['resource']): unknown {
-  return typeof entity === 'string' ? entity : { ...entity, attributes: undefined };
+  return typeof entity === 'string' ? entity : { type: entity.type, id: entity.id };
+}
+
+function withoutControls(text: string): string {
+  return text.replace(
+    /[\p{Cc}\u2028\u2029]/gu,
+    (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** The frames alone, since the message is in the line above, escaped; what stands before them is the message anew. */
+function stackOf({ stack }: Error): string | undefined {
+  const frames = String(stack)
+    .split('\n')
+    .filter((line) => /^ {4}at /.test(line));
+  return frames.length > 0 ? frames.map(withoutControls).join('\n') : undefined;
 }
