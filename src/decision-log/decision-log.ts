@@ -74,7 +74,9 @@ export abstract class DecisionLog extends RecordedDecisions implements ErasableL
 
   /**
    * The numbers of a client's instance that stand in the log behind a place of its writer: of this process, or of one that has
-   * ended. Those of records that wait for their commit are not among them.
+   * ended. Those of its records that wait for their commit are committed first.
+   *
+   * @throws VerdictError `decision_log_unavailable` while they cannot be
    */
   abstract recordedNumbers(instance: string, behind: LogPlace): Promise<ReadonlySet<number>>;
 

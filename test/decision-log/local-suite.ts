@@ -69,6 +69,15 @@ export function describeLocalRecords(newHome: MakeLogHome): void {
       expect((await log.recordedNumbers(one, log.place!)).size).toBe(0);
     });
 
+    it('are among the numbers as soon as they were appended, where no answer waits for a commit', async () => {
+      const log = await newHome().start({ mode: 'async' });
+      const { place } = log;
+      const records = Array.from({ length: 200 }, (_, n) => localRecord(log, one, n + 1));
+      await log.appendBulk(records, await log.roomForBulk(records.length, 1_000));
+      const [numbers, again] = await Promise.all([1, 2].map(() => log.recordedNumbers(one, place!)));
+      expect([numbers!.size, again!.size]).toEqual([200, 200]);
+    });
+
     it('that are missing are a gap, found again behind a place', async () => {
       const log = await newHome().start();
       await log.append(exampleRecord(log));

@@ -58,7 +58,8 @@ export class GroupCommit {
   private lastSize = 0;
   private waiting = 0;
   private waitingLength = 0;
-  private idle: (() => void) | undefined;
+  /** How many wait until what was pending is settled. */
+  private flushes = 0;
 
   /** `instance` stands in every record. */
   constructor(
@@ -110,20 +111,21 @@ export class GroupCommit {
     return group.committed;
   }
 
-  /** Commits what is pending without waiting for more; resolves when all of it is settled. */
+  /** Commits what is pending now without waiting for more; resolves when all of it is settled. */
   async flush(): Promise<void> {
-    if (this.waiting === 0) return;
-    await new Promise<void>((resolve) => {
-      this.idle = resolve;
-      this.commitNext();
-    });
+    const pending = [this.running, ...this.full, this.open].flatMap((group) => group?.committed ?? []);
+    if (pending.length === 0) return;
+    this.flushes++;
+    this.commitNext();
+    await Promise.allSettled(pending);
+    this.flushes--;
   }
 
   private schedule(): void {
     if (this.committing) return;
     if (this.full.length > 0 || (this.open !== undefined && this.open.lines.length >= enough)) this.commitNext();
     else if (this.timer === undefined && this.open !== undefined) {
-      if (this.lastSize < alone || this.idle !== undefined) this.timer = setImmediate(() => this.commitNext());
+      if (this.lastSize < alone || this.flushes > 0) this.timer = setImmediate(() => this.commitNext());
       else this.waitForMore(this.open.lines.length, patience);
     }
   }
@@ -164,10 +166,6 @@ export class GroupCommit {
     this.lastSize = group.lines.length;
     this.waiting -= group.lines.length;
     this.waitingLength -= group.length;
-    if (this.waiting === 0) {
-      this.idle?.();
-      this.idle = undefined;
-    }
     this.schedule();
   }
 }

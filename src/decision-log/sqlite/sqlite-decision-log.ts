@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { sizeOfDatabases } from '../../database/sqlite/database-size.js';
 import { type EncryptionKeys, MissingEncryptionKey } from '../../encryption/encryption-keys.js';
 import { VerdictError } from '../../errors.js';
@@ -377,6 +378,10 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
   }
 
   async recordedNumbers(instance: string, { sequence }: LogPlace): Promise<ReadonlySet<number>> {
+    // In mode `async` they may wait still. While they cannot be committed, nobody can say.
+    const flushed = this.group.flush().then(() => true);
+    if (this.trouble !== undefined || !(await Promise.race([flushed, delay(flushPatienceMs, false, { ref: false })])))
+      throw unavailable('cannot be written', this.trouble?.error);
     const numbers = new Set<number>();
     for (let from = sequence; from < this.journal.end; ) {
       const { groups, to } = await readable(this.journal.read(from, recordsAtOnce));
@@ -566,6 +571,9 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
     if (lost > 0) this.options.onProblem?.(`${lost} decision records were lost (${cause})`, undefined);
   }
 }
+
+/** How long a question about what is recorded waits for records that are not committed yet, in milliseconds. */
+const flushPatienceMs = 2_000;
 
 /** The number of the writer of a log that has one. */
 const onlyWriter = 1;
