@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { anonymous } from '../../src/auth/caller.js';
 import type { Config } from '../../src/config/config.js';
 import { engineVersion } from '../../src/core/engine/engine-version.js';
+import { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
 import { LocalRecords } from '../../src/pdp/local-records.js';
 import { findingsOf } from '../decision-log/holds/findings.js';
 import { type PolicyFiles, type Service, startService } from '../http/service.js';
@@ -285,6 +286,21 @@ describe('a record of a decision in a client', () => {
     const [kept] = await recorded();
     expect(kept.request.subject.attributes).toEqual({ ssn: '[masked]', salary: '[masked]' });
     expect(kept).toMatchObject({ policyVersion: version, masked: true, disputed: { obligations: ['[masked]'] } });
+  });
+
+  it('of a version that is damaged in the archive is refused, and those behind it are taken', async () => {
+    const sent = record();
+    writeFileSync(join(service.directory, 'policies', 'default', 'rules.csv'), 'p, bob, doc, read\n');
+    await service.post('/v1/policy-sets/default/reload', {});
+    version = await versionOf('default');
+    const path = join(service.directory, 'data', 'verdict.sqlite');
+    const connection = await SqliteConnection.open({ path, busyTimeoutMs: 1_000 });
+    await connection.query("UPDATE policy_file SET content = x'00'");
+    await connection.close();
+    const { status, body: answer } = await send(1, [sent, record({ answer: deny })]);
+    expect([status, answer.next]).toEqual([200, 3]);
+    expect(answer.refused).toMatchObject([{ number: 1, code: 'policy_version_invalid' }]);
+    expect(await numbers()).toEqual([2]);
   });
 
   it('of many earlier versions is taken by and by: a request loads a few, and its answer says where to go on', async () => {

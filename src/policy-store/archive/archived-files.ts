@@ -19,11 +19,14 @@ export function packFile(bytes: Uint8Array): Promise<Buffer> {
   return compress(bytes);
 }
 
+/** What is kept of a version is not what it was: nothing that it was asked for will ever be had of it. */
+export class DamagedVersion extends Error {}
+
 /**
  * Reads the files of a version.
  *
  * @param contentOf the stored content of a digest; undefined when it is not there
- * @throws when what is stored is not what the version says
+ * @throws DamagedVersion when what is stored is not what the version says
  */
 export async function unpackVersion(
   name: string,
@@ -33,7 +36,8 @@ export async function unpackVersion(
 ): Promise<PolicySetFiles> {
   const unpacked: PolicyFile[] = [];
   for (const file of files) unpacked.push({ path: file.path, bytes: await unpack(file, contentOf) });
-  if (versionOf(unpacked) !== version) throw new Error(`the archive's content of ${name} ${version} is damaged`);
+  if (versionOf(unpacked) !== version)
+    throw new DamagedVersion(`the archive's content of ${name} ${version} is damaged`);
   return Object.freeze({ name, files: Object.freeze(unpacked) });
 }
 
@@ -63,8 +67,12 @@ async function unpack(
   contentOf: (digest: string) => Promise<Buffer | undefined>,
 ): Promise<Uint8Array> {
   const content = await contentOf(digest);
-  if (content === undefined) throw new Error(`the archive has no content for ${path}, ${digest}`);
-  return decompress(content);
+  if (content === undefined) throw new DamagedVersion(`the archive has no content for ${path}, ${digest}`);
+  try {
+    return await decompress(content);
+  } catch (cause) {
+    throw new DamagedVersion(`the archive's content for ${path}, ${digest} is damaged`, { cause });
+  }
 }
 
 function digestOfFile(bytes: Uint8Array): string {

@@ -4,7 +4,9 @@ import type { ValueHash } from '../../decision-log/value-hash.js';
 import { VerdictError, versionNotFound } from '../../errors.js';
 import type { DataSnapshot, LiveDataStore } from '../data/live-data-store.js';
 import { type LoadedPolicySet, type LoadOptions, loadPolicySet } from '../load-policy-set.js';
+import type { PolicySetFiles } from '../policy-set-files.js';
 import type { ServedPolicySet } from '../served-policy-set.js';
+import { DamagedVersion } from './archived-files.js';
 import type { ArchivedVersion } from './archived-version.js';
 import type { PolicyArchive } from './policy-archive.js';
 
@@ -57,7 +59,8 @@ export class ArchivedVersions {
     });
     if (loaded.served.version === version) return loaded;
     await loaded.stop();
-    throw new Error(`the live data that is kept of ${name} ${version} is damaged`);
+    const detail = `The version cannot be loaded: the live data that is kept of ${name} ${version} is damaged.`;
+    throw new VerdictError('policy_version_invalid', detail);
   }
 
   /**
@@ -88,7 +91,7 @@ export class ArchivedVersions {
     dataOf: (archived: ArchivedVersion) => LoadOptions['data'],
   ): Promise<LoadedPolicySet> {
     const archived = await this.archive?.version(name, version);
-    const files = archived === undefined ? undefined : await this.archive?.files(name, version);
+    const files = archived === undefined ? undefined : await this.filesOf(name, version);
     if (archived === undefined || files === undefined) {
       throw versionNotFound(name, version);
     }
@@ -101,6 +104,17 @@ export class ArchivedVersions {
       return await loadPolicySet(files, { semantics: number, data: dataOf(archived), hash: this.hash });
     } catch (error) {
       if (!(error instanceof PolicyError)) throw error;
+      throw new VerdictError('policy_version_invalid', `The version cannot be loaded: ${error.message}.`, {
+        cause: error,
+      });
+    }
+  }
+
+  private async filesOf(name: string, version: string): Promise<PolicySetFiles | undefined> {
+    try {
+      return await this.archive?.files(name, version);
+    } catch (error) {
+      if (!(error instanceof DamagedVersion)) throw error;
       throw new VerdictError('policy_version_invalid', `The version cannot be loaded: ${error.message}.`, {
         cause: error,
       });
