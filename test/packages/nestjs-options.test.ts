@@ -10,11 +10,12 @@ import {
   SetMetadata,
   type Type,
 } from '@nestjs/common';
-import { ExternalContextCreator, NestFactory } from '@nestjs/core';
+import { ExternalContextCreator, NestFactory, REQUEST } from '@nestjs/core';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { afterEach, describe, expect, it } from 'vitest';
 import { MockVerdict } from '../../packages/client/src/mock.js';
+import { HandlerRules } from '../../packages/nestjs/src/handler-rules.js';
 import {
   Authorize,
   Decided,
@@ -25,6 +26,7 @@ import {
   type VerdictModuleOptions,
   VerdictService,
 } from '../../packages/nestjs/src/nestjs.js';
+import { settingsToken } from '../../packages/nestjs/src/tokens.js';
 
 /** The clinic: dana reads the lab result L-2231, tomas may not. */
 const mock = () => MockVerdict.load('policies', { policySet: 'default' });
@@ -154,9 +156,21 @@ describe('the options', () => {
   it('onUnavailable makes no answer a deny', async () => {
     const client = MockVerdict.load('policies', { policySet: 'default', onUnavailable: 'deny' });
     client.isDown = true;
-    const { get } = await start([VerdictModule.forRoot({ client, user: () => ({ id: 'dana' }) })]);
+    const { get, logged } = await start([VerdictModule.forRoot({ client, user: () => ({ id: 'dana' }) })]);
     expect((await get('/lab-results/L-2231')).status).toBe(403);
     expect(await get('/lab-results/of/lab-result')).toEqual({ status: 200, body: [] });
+    expect(logged).toContain('items are left out: there was no answer');
+  });
+
+  it('of a request stop the start: Nest would run no global guard', async () => {
+    const options = { inject: [REQUEST], useFactory: () => ({ client: mock() }) };
+    // NestJS 12 says so itself; what releases of 11 do not see is seen by the rules, here without the guard.
+    await expect(start([VerdictModule.forRootAsync(options)])).rejects.toThrow('request-scoped');
+    @Controller()
+    class Nothing {}
+    class RulesAlone {}
+    Module({ providers: [HandlerRules, { provide: settingsToken, ...options }] })(RulesAlone);
+    await expect(start([RulesAlone], Nothing)).rejects.toThrow('inject nothing that is request-scoped');
   });
 
   it('that cannot be meant stop the start', async () => {

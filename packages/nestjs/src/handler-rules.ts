@@ -1,9 +1,10 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { GUARDS_METADATA } from '@nestjs/common/constants.js';
 import { MetadataScanner, ModulesContainer } from '@nestjs/core';
-import { classesOf, guardsFields, type Handler, handlersOf, type Method } from './handlers.js';
+import { classesOf, guardsFields, type Handler, handlersOf, isOfRequest, type Method } from './handlers.js';
 import { lastGuard } from './last-guard.js';
 import { isRuleLost, ownRuleOf, type Rule, ruleOf } from './rules.js';
+import { settingsToken } from './tokens.js';
 
 /** What holds for a handler of this application. */
 export interface Known {
@@ -33,6 +34,12 @@ export class HandlerRules implements OnModuleInit {
 
   /** Again, with what factories made since. */
   onModuleInit(): void {
+    // Its guard would be of a request too, and releases of NestJS 11 leave such a global guard out without a word.
+    if (isOfRequest(this.modules, settingsToken)) {
+      throw new Error(
+        'VerdictGuard refuses to start: inject nothing that is request-scoped into the options of VerdictModule',
+      );
+    }
     this.learn();
   }
 

@@ -62,6 +62,11 @@ export function* handlersOf(modules: ModulesContainer, scanner: MetadataScanner)
   }
 }
 
+/** Whether what is provided by a token is made anew for each request, in a module. */
+export function isOfRequest(modules: ModulesContainer, token: symbol): boolean {
+  return [...modules.values()].some((module) => module.providers.get(token)?.isDependencyTreeStatic() === false);
+}
+
 /** Whether GraphQL runs the guards of fields and references, in every module of it; undefined where there is none. */
 export function guardsFields(modules: ModulesContainer): boolean | undefined {
   const options = [...modules.values()].flatMap((module) => {

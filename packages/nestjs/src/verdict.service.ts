@@ -53,6 +53,9 @@ export class VerdictService {
     const outcomes: Outcomes = await this.answered(() => this.source.decideMany(asked.map(({ request }) => request)));
     const first = outcomes.find((outcome) => 'problem' in outcome);
     if (first !== undefined && 'problem' in first) this.logger.error(`an item is left out: ${first.problem?.detail}`);
+    // With `onUnavailable: 'deny'`: a list that is empty for want of an answer looks like one that is empty.
+    const missing = outcomes.find((outcome) => 'unavailable' in outcome);
+    if (missing !== undefined) this.logger.error('items are left out: there was no answer');
     return asked.flatMap(({ item }, index) => (outcomes[index]?.allowed === true ? [item] : []));
   }
 
