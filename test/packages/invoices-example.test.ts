@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { appendFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -189,6 +189,16 @@ it('does the same where it decides in its own process', async () => {
   const before = await callsForDecisions();
   await expectGuarded(app);
   expect(await callsForDecisions()).toBe(before);
+  await app.stop();
+});
+
+it('takes the change that the README proposes, while it runs', async () => {
+  const [, line] = /^Emil .*Add `([^`]+)` to `policies\/invoices\/roles\.csv`/m.exec(textOf('README.md'))!;
+  const app = await Application.start();
+  const submit = async () => (await app.ask('emil', 'POST', '/tenants/globex/invoices', { amount: 5 })).status;
+  expect(await submit()).toBe(403);
+  appendFileSync(join(folder, 'examples/invoices/policies/invoices/roles.csv'), `${line}\n`);
+  await expect.poll(submit, { timeout: 30_000 }).toBe(201);
   await app.stop();
 });
 
