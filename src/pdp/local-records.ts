@@ -9,6 +9,7 @@ import {
   type MissingRecords,
   mostInstances,
   type OpenClaim,
+  type SilentInstance,
 } from '../decision-log/local/local-instances.js';
 import type { LogPlace } from '../decision-log/local/log-place.js';
 import { maskedAnswer } from '../decision-log/local/masked-answer.js';
@@ -144,6 +145,8 @@ export class LocalRecords {
       setInterval(() => void this.lookAfterInstances(Date.now()), upkeepMs).unref(),
     ];
     await this.resolveOpen();
+    // A process that is started anew each hour would never come to it.
+    if (this.isCaughtUp) void this.lookAfterInstances(Date.now());
   }
 
   async stop(): Promise<void> {
@@ -489,18 +492,28 @@ export class LocalRecords {
     }
   }
 
+  private async noteSilent({ instance, claim, place, next, taken, owed: gaps }: SilentInstance): Promise<void> {
+    const { instances } = this.options;
+    const owed = await this.owed(gaps, place);
+    // Otherwise the claim was settled meanwhile, with its gap.
+    if (!(await instances.settle({ instance, claim, next, taken, owed }))) return;
+    await this.noteOwed(owed, place);
+    await instances.settle({ instance, claim, next, taken });
+  }
+
   /** Forgets instances, and says of those that ended without a word that nobody knows what they lost. */
   async lookAfterInstances(now: number): Promise<void> {
     const { instances, log, onClient, onProblem } = this.options;
     try {
-      for (const { instance, caller, seen } of await instances.silent(now)) {
+      for (const silent of await instances.silent(now, log.place)) {
+        const { instance, caller } = silent;
         onClient('a client was not heard of for a day and did not say that it ended', { caller, instance });
-        const { place } = log;
-        const missing = [{ lost: null, since: seen, until: seen, cause: 'client_silent' }] as const;
-        await this.noteOwed(await this.owed(missing, place), place);
+        await this.alone(instance, performance.now() + upkeepMs, () => this.noteSilent(silent));
       }
       await instances.forget(now);
     } catch (error) {
+      // What is claimed and was not noted is noted later.
+      this.hasOpenClaims = true;
       onProblem('instances of clients could not be looked after', error);
     }
   }

@@ -53,6 +53,10 @@ export interface OpenClaim extends InstanceNumbers {
   readonly owed: readonly MissingRecords[] | undefined;
 }
 
+export interface SilentInstance extends OpenClaim, InstanceOwner {
+  readonly owed: readonly MissingRecords[];
+}
+
 /**
  * - `claimed`: until it is settled nobody else takes records of this instance.
  * - `open`: another claim is.
@@ -93,8 +97,12 @@ export abstract class LocalInstances {
   /** The open claims of a writer, at most a thousand; of those without a place, where `writer` is undefined. */
   abstract openClaims(writer: number | undefined): Promise<readonly OpenClaim[]>;
 
-  /** The instances that were not heard of since `instanceSilentMs` without having said that they end; each is given once. */
-  abstract silent(now: number): Promise<readonly (InstanceOwner & { readonly seen: number })[]>;
+  /**
+   * The instances that were not heard of since `instanceSilentMs` without having said that they end, at most a thousand. Each is
+   * given once, under a new claim at `place` that owes the gap: so it is noted also where the process ends before. One with a claim
+   * that is open is left for later.
+   */
+  abstract silent(now: number, place: LogPlace | undefined): Promise<readonly SilentInstance[]>;
 
   /** Forgets those that are remembered no longer. */
   abstract forget(now: number): Promise<void>;

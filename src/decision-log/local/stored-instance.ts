@@ -1,6 +1,14 @@
 /** How instances stand in the tables of both databases. */
 import { randomBytes } from 'node:crypto';
-import type { ClaimOutcome, InstanceOwner, MissingRecords, NewClaim, OpenClaim } from './local-instances.js';
+import type {
+  ClaimOutcome,
+  InstanceOwner,
+  MissingRecords,
+  NewClaim,
+  OpenClaim,
+  SilentInstance,
+} from './local-instances.js';
+import type { LogPlace } from './log-place.js';
 import { NumberRanges } from './number-ranges.js';
 
 export interface InstanceRow extends InstanceOwner {
@@ -32,6 +40,14 @@ export function firstClaim({ first }: NewClaim): ClaimOutcome {
 
 function newClaimName(): string {
   return randomBytes(8).toString('hex');
+}
+
+/** The claim under which the gap of a silent one is noted. */
+export function silentClaim(row: InstanceRow, place: LogPlace | undefined): SilentInstance {
+  const { caller, authentication, seen, instance, next, taken } = row;
+  const owed = [{ lost: null, since: seen, until: seen, cause: 'client_silent' as const }];
+  const claim = newClaimName();
+  return { instance, caller, authentication, claim, next, taken: NumberRanges.read(taken), place, owed };
 }
 
 export function openClaimOf({ instance, claim, next, taken, writer, sequence, owed }: InstanceRow): OpenClaim {

@@ -94,14 +94,22 @@ export function describeLocalInstances(
       const end = await claimed(instances, { instance: ended });
       await instances.settle({ instance: ended, claim: end, next: 2, taken: none, ended: true });
       await instances.settle({ instance, claim: await claimed(instances), next: 2, taken: none, ended: false });
-      const owner = { instance, caller: 'shop', authentication: 'api_key', seen: now };
-      expect(await instances.silent(now + instanceSilentMs)).toEqual([]);
-      expect(await instances.silent(now + instanceSilentMs + 1)).toEqual([owner]);
-      expect(await instances.silent(now + instanceSilentMs + 1)).toEqual([]);
+      const place = { writer: 3, sequence: 90 };
+      const silent = (at: number) => instances.silent(at, place);
+      const owing = (since: number) => [{ lost: null, since, until: since, cause: 'client_silent' }];
+      expect(await silent(now + instanceSilentMs)).toEqual([]);
+      const [told, ...others] = await silent(now + instanceSilentMs + 1);
+      expect(told).toMatchObject({ instance, caller: 'shop', next: 2, place, owed: owing(now) });
+      expect([...others, ...(await silent(now + instanceSilentMs + 1))]).toEqual([]);
+      // Where the process ends before the gap is noted, the next one finds it owed.
+      const [open] = await instances.openClaims(3);
+      expect(open).toMatchObject({ instance, claim: told!.claim, place, owed: owing(now) });
+      expect(await instances.settle({ ...open!, owed: undefined })).toBe(true);
+      expect(await silent(now + instanceSilentMs + 1)).toEqual([]);
       const later = now + instanceSilentMs + 2;
       const claim = await claimed(instances, { first: 2, now: later });
       await instances.settle({ instance, claim, next: 2, taken: none });
-      expect(await instances.silent(later + instanceSilentMs + 1)).toEqual([{ ...owner, seen: later }]);
+      expect(await silent(later + instanceSilentMs + 1)).toMatchObject([{ instance, owed: owing(later) }]);
     });
 
     it('are forgotten thirty days after they were heard of, those that ended too', async () => {

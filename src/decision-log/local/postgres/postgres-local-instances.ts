@@ -4,15 +4,16 @@ import { PostgresTables } from '../../../database/postgres/postgres-tables.js';
 import {
   type ClaimOutcome,
   forgottenMs,
-  type InstanceOwner,
   instanceSilentMs,
   LocalInstances,
   mostInstances,
   type NewClaim,
   type OpenClaim,
   type Settlement,
+  type SilentInstance,
 } from '../local-instances.js';
-import { claimOn, firstClaim, type InstanceRow, mostAtOnce, openClaimOf } from '../stored-instance.js';
+import type { LogPlace } from '../log-place.js';
+import { claimOn, firstClaim, type InstanceRow, mostAtOnce, openClaimOf, silentClaim } from '../stored-instance.js';
 import { localInstanceTable } from './migrations/1765000000000-local-instances.js';
 
 /** The instances of all replicas, in PostgreSQL. */
@@ -112,13 +113,21 @@ export class PostgresLocalInstances extends LocalInstances {
     return rows.map(openClaimOf);
   }
 
-  silent(now: number): Promise<readonly (InstanceOwner & { readonly seen: number })[]> {
-    return this.tables.query(
-      `UPDATE ${this.table} SET told = true WHERE instance IN (SELECT instance FROM ${this.table}
-         WHERE seen < $1 AND NOT ended AND NOT told ORDER BY seen LIMIT $2 FOR UPDATE SKIP LOCKED)
-       RETURNING instance, caller, authentication, seen`,
-      [now - instanceSilentMs, mostAtOnce],
-    );
+  silent(now: number, place: LogPlace | undefined): Promise<readonly SilentInstance[]> {
+    return this.tables.transaction(async (client) => {
+      const rows = await client.query<InstanceRow>(
+        `SELECT * FROM ${this.table} WHERE seen < $1 AND NOT ended AND NOT told AND claim IS NULL
+         ORDER BY seen LIMIT $2 FOR UPDATE SKIP LOCKED`,
+        [now - instanceSilentMs, mostAtOnce],
+      );
+      const silent = rows.map((row) => silentClaim(row, place));
+      for (const { instance, claim, owed } of silent)
+        await client.write(
+          `UPDATE ${this.table} SET told = true, claim = $1, writer = $2, sequence = $3, owed = $4 WHERE instance = $5`,
+          [claim, place?.writer ?? null, place?.sequence ?? null, JSON.stringify(owed), instance],
+        );
+      return silent;
+    });
   }
 
   async forget(now: number): Promise<void> {

@@ -2,15 +2,16 @@ import { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js'
 import {
   type ClaimOutcome,
   forgottenMs,
-  type InstanceOwner,
   instanceSilentMs,
   LocalInstances,
   mostInstances,
   type NewClaim,
   type OpenClaim,
   type Settlement,
+  type SilentInstance,
 } from '../local-instances.js';
-import { claimOn, firstClaim, type InstanceRow, mostAtOnce, openClaimOf } from '../stored-instance.js';
+import type { LogPlace } from '../log-place.js';
+import { claimOn, firstClaim, type InstanceRow, mostAtOnce, openClaimOf, silentClaim } from '../stored-instance.js';
 import { LocalInstances1765000000000 } from './migrations/1765000000000-local-instances.js';
 
 /** The instances in the service's SQLite database. */
@@ -119,15 +120,18 @@ export class SqliteLocalInstances extends LocalInstances {
     return rows.map(openClaimOf);
   }
 
-  silent(now: number): Promise<readonly (InstanceOwner & { readonly seen: number })[]> {
+  silent(now: number, place: LogPlace | undefined): Promise<readonly SilentInstance[]> {
     return this.inTransaction(async () => {
-      const silent = await this.connection.query<InstanceOwner & { readonly seen: number }>(
-        `SELECT instance, caller, authentication, seen FROM local_instance
-         WHERE seen < ? AND ended = 0 AND told = 0 ORDER BY seen LIMIT ?`,
+      const rows = await this.connection.query<InstanceRow>(
+        `SELECT * FROM local_instance WHERE seen < ? AND ended = 0 AND told = 0 AND claim IS NULL ORDER BY seen LIMIT ?`,
         [now - instanceSilentMs, mostAtOnce],
       );
-      for (const { instance } of silent)
-        await this.connection.query('UPDATE local_instance SET told = 1 WHERE instance = ?', [instance]);
+      const silent = rows.map((row) => silentClaim(row, place));
+      for (const { instance, claim, owed } of silent)
+        await this.connection.query(
+          'UPDATE local_instance SET told = 1, claim = ?, writer = ?, sequence = ?, owed = ? WHERE instance = ?',
+          [claim, place?.writer ?? null, place?.sequence ?? null, JSON.stringify(owed), instance],
+        );
       return silent;
     });
   }
