@@ -83,8 +83,7 @@ function sentItem(item: BatchItem, isRecord: Validator, isLoss: Validator): Sent
     if (!isLoss(value)) return invalidRequest(isLoss.errors!);
     // Sound: it has just been validated.
     const loss = value as unknown as LostRecordsBody;
-    const [from, to] = [timeOf(loss.from), timeOf(loss.to)];
-    return isInOrder(from, to) ? { lost: loss.lost, from, to } : wrongTimes;
+    return { lost: loss.lost, from: timeOf(loss.from), to: timeOf(loss.to) };
   }
   if (!isRecord(value)) return invalidRequest(isRecord.errors!);
   const { traceparent, decidedAt, ...record } = value as unknown as LocalRecordBody;
@@ -93,13 +92,9 @@ function sentItem(item: BatchItem, isRecord: Validator, isLoss: Validator): Sent
   return { ...record, decidedAt: time, traceId: traceIdOf({ traceparent }) };
 }
 
-function isInOrder(from: number, to: number): boolean {
-  return from >= 0 && from <= to;
-}
-
 /** Validation lets only RFC 3339 times pass. */
 function timeOf(text: string): number {
   return Math.floor(parseRfc3339(text)!);
 }
 
-const wrongTimes = new VerdictError('invalid_request', 'The times of the item are before 1970, or not in their order.');
+const wrongTimes = new VerdictError('invalid_request', 'The time of the record is before 1970.');

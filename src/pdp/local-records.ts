@@ -272,12 +272,15 @@ export class LocalRecords {
     if (missing.length === 0 || place === undefined) return [];
     const owed: MissingRecords[] = [];
     for (const each of missing) {
+      let times: ReadonlySet<number> = new Set();
       for (let { since } = each; ; since--) {
         const own = { ...each, since };
         const name = nameOf(own);
-        if (this.reserved.has(name)) continue;
+        if (times.has(since) || this.reserved.has(name)) continue;
         this.reserved.add(name);
-        if (!(await this.options.log.notedTimes(own.cause, place)).has(since)) {
+        // Read behind the reservation: one who had the time before has noted it by now. All are read at once, since many may follow.
+        times = await this.options.log.notedTimes(own.cause, place);
+        if (!times.has(since)) {
           owed.push(own);
           break;
         }
@@ -345,8 +348,11 @@ export class LocalRecords {
         // Those that lie below are known; of a loss it may be a part.
         const from = Math.max(number, open.next);
         if (end <= from || open.taken.has(number)) taking.repeated += end - number;
-        else if ('lost' in item) taking.lose(from, end, item);
-        else {
+        else if ('lost' in item) {
+          const refusal = refusalOfLoss(item, Date.now());
+          if (refusal === undefined) taking.lose(from, end, item);
+          else taking.refuse(from, item, refusal, end - from);
+        } else {
           const outcome = await this.decide(item, { instance: sent.instance, number }, asker, versions);
           if (outcome === undefined) {
             isLoadLeft = false;
@@ -540,7 +546,7 @@ class Taking {
     readonly from: number;
     readonly to: number;
   }[] = [];
-  private readonly refusals: (RefusedRecord & { readonly at: number })[] = [];
+  private readonly refusals: (RefusedRecord & { readonly records: number; readonly at: number })[] = [];
 
   /** @param next all numbers before are taken */
   constructor(public next: number) {}
@@ -555,19 +561,20 @@ class Taking {
     this.losses.push({ number, records: end - number, from, to });
   }
 
-  refuse(number: number, item: SentItem, { code, detail }: VerdictError): void {
+  refuse(number: number, item: SentItem, { code, detail }: VerdictError, records = 1): void {
     const now = Date.now();
     this.refusals.push({
       number,
       code,
       message: detail,
+      records,
       at: 'decidedAt' in item ? Math.min(item.decidedAt, now) : now,
     });
   }
 
   /** Those whose number was reached: what follows comes again. */
   get refused(): RefusedRecord[] {
-    return this.refusals.flatMap(({ at: _, ...refused }) => (refused.number < this.next ? [refused] : []));
+    return this.refusals.flatMap(({ at: _, records: __, ...refused }) => (refused.number < this.next ? [refused] : []));
   }
 
   get lost(): number {
@@ -582,10 +589,12 @@ class Taking {
       const since = Math.min(...reachedLosses.map(({ from }) => from));
       missing.push({ lost, since, until: Math.max(...reachedLosses.map(({ to }) => to)), cause: 'lost_by_client' });
     }
-    const times = this.refusals.flatMap(({ number, at }) => (number < this.next ? [at] : []));
-    if (times.length > 0) {
+    const refusals = this.refusals.filter(({ number }) => number < this.next);
+    if (refusals.length > 0) {
+      const times = refusals.map(({ at }) => at);
+      const refused = refusals.reduce((sum, { records }) => sum + records, 0);
       const [since, until] = [Math.min(...times), Math.max(...times)];
-      missing.push({ lost: times.length, since, until, cause: 'refused_from_client' });
+      missing.push({ lost: refused, since, until, cause: 'refused_from_client' });
     }
     return missing;
   }
@@ -641,12 +650,19 @@ function nameOf({ cause, since }: MissingRecords): string {
   return `${cause} ${since}`;
 }
 
+/** Its numbers are used up all the same. */
+function refusalOfLoss({ from, to }: SentLoss, now: number): VerdictError | undefined {
+  if (from < 0 || from > to)
+    return new VerdictError('invalid_request', 'The times of the loss are before 1970, or not in their order.');
+  return to > now + mostClockDifferenceMs ? clockOff('to', to - now) : undefined;
+}
+
 function refuseClock(sentAt: number, now: number): void {
   if (Math.abs(sentAt - now) > mostClockDifferenceMs) throw clockOff('sentAt', sentAt - now);
 }
 
 /** @param aheadMs how far it is ahead of the service's clock, in milliseconds */
-function clockOff(member: 'sentAt' | 'decidedAt', aheadMs: number): VerdictError {
+function clockOff(member: 'sentAt' | 'decidedAt' | 'to', aheadMs: number): VerdictError {
   const off = `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'} the service's clock`;
   const detail = `${member} is ${off}; it may be ${mostClockDifferenceMs / 1_000} s off`;
   return new VerdictError('clock_off', `The clock of the client is wrong: ${detail}.`, {

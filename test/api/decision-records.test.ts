@@ -1,7 +1,7 @@
 /** What clients decided in their own processes: `POST /v1/decision-records`. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { anonymous } from '../../src/auth/caller.js';
 import type { Config } from '../../src/config/config.js';
 import { engineVersion } from '../../src/core/engine/engine-version.js';
@@ -216,6 +216,31 @@ describe('a record of a decision in a client', () => {
       { lost: 1, cause: 'lost_by_client', from: to, to },
       { lost: 12, cause: 'lost_by_client', from, to },
     ]);
+  });
+
+  it('that the client lost at times that cannot be is refused, and uses up as many numbers', async () => {
+    const [now, later] = [0, 400_000].map((ahead) => new Date(Date.now() + ahead).toISOString());
+    const sent = [{ lost: 12, from: now, to: later }, { lost: 3, from: later, to: now }, record()];
+    const { body: answer } = await send(1, sent);
+    expect(answer).toMatchObject({
+      next: 17,
+      refused: [
+        { number: 1, code: 'clock_off' },
+        { number: 13, code: 'invalid_request' },
+      ],
+    });
+    expect(await numbers()).toEqual([16]);
+    expect((await service.get('/v1/decisions')).body.gaps).toMatchObject([{ lost: 15, cause: 'refused_from_client' }]);
+  });
+
+  it('that many clients lost from the same time on are gaps of their own, for which the noted ones are read twice', async () => {
+    const from = new Date(Date.now() - 9_000).toISOString();
+    const read = vi.spyOn(service.log, 'notedTimes');
+    for (let n = 1; n <= 10; n++) await send(n, [{ lost: 1, from, to: from }]);
+    read.mockClear();
+    expect((await send(11, [{ lost: 1, from, to: from }])).body.next).toBe(12);
+    expect(read.mock.calls.length).toBeLessThanOrEqual(3);
+    expect((await service.get('/v1/decisions')).body.gaps).toHaveLength(11);
   });
 
   it('is counted, by what became of it', async () => {
