@@ -5,6 +5,7 @@ import { type DecisionRequestInput, type Json, normaliseRequest } from '../core/
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { DisputedAnswer, NewDecisionRecord } from '../decision-log/decision-record.js';
 import {
+  forgottenMs,
   type LocalInstances,
   type MissingRecords,
   mostInstances,
@@ -398,6 +399,7 @@ export class LocalRecords {
       const received = Date.now();
       const { decidedAt } = item;
       if (decidedAt > received + mostClockDifferenceMs) return clockOff('decidedAt', decidedAt - received);
+      if (decidedAt < received - forgottenMs) return decidedTooEarly();
       const { policySet, policyVersion, request: input, answer } = item;
       // A set that the caller may not use does not exist for it.
       if (!asker.grants.allows('decide', policySet)) return policySetNotFound(policySet);
@@ -648,6 +650,14 @@ function disputedAnswer(answer: SentRecord['answer'], engineVersion: string): Di
 
 function nameOf({ cause, since }: MissingRecords): string {
   return `${cause} ${since}`;
+}
+
+/** No instance is remembered for so long: it was recorded before, or its time is made up. */
+function decidedTooEarly(): VerdictError {
+  const detail = `decidedAt is more than ${forgottenMs / 86_400_000} days behind the service's clock`;
+  return new VerdictError('clock_off', `The decision is too old: ${detail}.`, {
+    errors: [{ pointer: '/decidedAt', detail }],
+  });
 }
 
 /** Its numbers are used up all the same. */

@@ -233,6 +233,16 @@ describe('a record of a decision in a client', () => {
     expect((await service.get('/v1/decisions')).body.gaps).toMatchObject([{ lost: 15, cause: 'refused_from_client' }]);
   });
 
+  it('that is older than any instance is remembered is refused: it could be one that was recorded before', async () => {
+    const ago = (days: number) => record({ decidedAt: new Date(Date.now() - days * 86_400_000).toISOString() });
+    const { body: answer } = await send(1, [ago(29.9), ago(30.1), record({ decidedAt: '1971-01-01T00:00:00Z' })]);
+    expect(answer.refused.map(({ number, code }: { number: number; code: string }) => [number, code])).toEqual([
+      [2, 'clock_off'],
+      [3, 'clock_off'],
+    ]);
+    expect(await numbers()).toEqual([1]);
+  });
+
   it('that many clients lost from the same time on are gaps of their own, for which the noted ones are read twice', async () => {
     const from = new Date(Date.now() - 9_000).toISOString();
     const read = vi.spyOn(service.log, 'notedTimes');
