@@ -427,6 +427,9 @@ describe('a batch', () => {
     const item = (depth: number) => ({ ...question, subject: { id: 'ann', attributes: nested(depth) } });
     const { body } = await batch({ requests: [item(16)] });
     expect(body.decisions[0]).toMatchObject({ allowed: true });
-    expect((await batch({ requests: [item(17)] })).status).toBe(400);
+    const outcomes = (await batch({ requests: [item(17), item(16)] })).body.decisions;
+    expect(outcomes).toMatchObject([{ problem: { errors: [{ pointer: '/subject/attributes' }] } }, { allowed: true }]);
+    // Deeper than any body may be.
+    expect((await batch({ requests: [item(18)] })).status).toBe(400);
   });
 });
