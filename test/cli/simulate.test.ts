@@ -189,11 +189,11 @@ describe('verdict simulate on an export', () => {
     const sarif = JSON.parse((await simulate('--output', 'sarif')).stdout);
     const [{ results }] = sarif.runs;
     expect(results).toMatchObject([
-      { ruleId: 'simulated_loss', locations: [{ physicalLocation: { artifactLocation: { uri: 'docs/model.conf' } } }] },
       {
         ruleId: 'simulated_gain',
         locations: [{ physicalLocation: { artifactLocation: { uri: 'docs/rules.csv' }, region: { startLine: 2 } } }],
       },
+      { ruleId: 'simulated_loss', locations: [{ physicalLocation: { artifactLocation: { uri: 'docs/model.conf' } } }] },
     ]);
     const junit = await simulate('--output', 'junit', '--fail-on', 'gain');
     expect(junit.code).toBe(1);
