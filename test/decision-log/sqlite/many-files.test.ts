@@ -137,11 +137,15 @@ it('an export that has begun goes on when the retention removes files', async ()
   let text = (await pieces.next()).value as string;
   await log.prune(noon);
   for await (const piece of pieces) text += piece;
-  const sequences = text
+  const lines = text
     .split('\n')
     .slice(0, -1)
-    .map((line) => JSON.parse(line).sequence);
+    .map((line) => JSON.parse(line));
+  const sequences = lines.flatMap(({ gap, sequence }) => (gap === undefined ? [sequence] : []));
   expect(sequences).toEqual(countDown(200, 201 - sequences.length));
+  // What went before it was read is not passed over in silence.
+  const gaps = lines.flatMap(({ gap }) => (gap === undefined ? [] : [gap]));
+  expect(gaps).toEqual(sequences.length === 200 ? [] : [expect.objectContaining({ cause: 'removed' })]);
   expect(sequences.length).toBeGreaterThanOrEqual(60);
 });
 
