@@ -24,7 +24,8 @@ export class SqliteTurns {
         await this.connection.query('COMMIT');
         return result;
       } catch (error) {
-        await this.connection.query('ROLLBACK');
+        // SQLite may have ended it already, as where the disk is full: what went wrong first is what is told.
+        await this.connection.query('ROLLBACK').catch(() => undefined);
         throw error;
       }
     });

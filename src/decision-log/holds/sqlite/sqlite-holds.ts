@@ -1,4 +1,5 @@
 import { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js';
+import { SqliteTurns } from '../../../database/sqlite/sqlite-turns.js';
 import type { Hold, NewHold } from '../hold.js';
 import { Holds, holdNotFound, mostHolds, mostReleased, tooManyHolds } from '../holds.js';
 import { type HoldRow, holdColumns, holdOfRow, newHold, valuesOf } from '../stored-hold.js';
@@ -6,11 +7,12 @@ import { Holds1764800000000 } from './migrations/1764800000000-holds.js';
 
 /** The holds in the service's SQLite database, which commands may change while the service runs. */
 export class SqliteHolds extends Holds {
-  /** A transaction is the connection's, also for what others ask of it meanwhile: so nobody writes within another's. */
-  private last: Promise<unknown> = Promise.resolve();
+  /** While a transaction lasts, no other process writes to the database either. */
+  private readonly turns: SqliteTurns;
 
   private constructor(readonly connection: SqliteConnection) {
     super();
+    this.turns = new SqliteTurns(connection);
   }
 
   /** `path` is the file of the database; the table is made when it is not there. */
@@ -21,7 +23,7 @@ export class SqliteHolds extends Holds {
   }
 
   add(hold: NewHold, now: number): Promise<Hold> {
-    return this.inTransaction(async () => {
+    return this.turns.transaction('BEGIN IMMEDIATE', async () => {
       const added = newHold(hold, now);
       const [row] = await this.connection.query<{ n: number }>(
         'SELECT count(*) AS n FROM decision_hold WHERE released IS NULL',
@@ -53,7 +55,7 @@ export class SqliteHolds extends Holds {
   }
 
   release(id: string, by: string, now: number): Promise<Hold> {
-    return this.inTransaction(async () => {
+    return this.turns.transaction('BEGIN IMMEDIATE', async () => {
       const hold = await this.find(id);
       if (hold.released !== undefined) throw holdNotFound(id, ' in force');
       const released = 'UPDATE decision_hold SET released = ?, released_by = ? WHERE id = ?';
@@ -74,28 +76,10 @@ export class SqliteHolds extends Holds {
   }
 
   guard<Result>(remove: (inForce: readonly Hold[]) => Promise<Result>): Promise<Result> {
-    return this.inTransaction(async () => remove(await this.inForce()));
+    return this.turns.transaction('BEGIN IMMEDIATE', async () => remove(await this.inForce()));
   }
 
-  async close(): Promise<void> {
-    await this.last;
-    await this.connection.close();
-  }
-
-  /** While it lasts, no other process writes to the database either. */
-  private inTransaction<Result>(work: () => Promise<Result>): Promise<Result> {
-    const result = this.last.then(async () => {
-      await this.connection.query('BEGIN IMMEDIATE');
-      try {
-        const result = await work();
-        await this.connection.query('COMMIT');
-        return result;
-      } catch (error) {
-        await this.connection.query('ROLLBACK').catch(() => undefined);
-        throw error;
-      }
-    });
-    this.last = result.catch(() => undefined);
-    return result;
+  close(): Promise<void> {
+    return this.turns.inTurn(() => this.connection.close());
   }
 }

@@ -1,4 +1,5 @@
 import { SqliteConnection } from '../../../database/sqlite/sqlite-connection.js';
+import { SqliteTurns } from '../../../database/sqlite/sqlite-turns.js';
 import {
   type ClaimOutcome,
   forgottenMs,
@@ -16,14 +17,15 @@ import { LocalInstances1765000000000 } from './migrations/1765000000000-local-in
 
 /** The instances in the service's SQLite database. */
 export class SqliteLocalInstances extends LocalInstances {
-  /** A transaction is the connection's, also for what others ask of it meanwhile: so nobody writes within another's. */
-  private last: Promise<unknown> = Promise.resolve();
+  /** While a transaction lasts, no other process writes to the database either. */
+  private readonly turns: SqliteTurns;
 
   private constructor(
     readonly connection: SqliteConnection,
     private readonly most: number,
   ) {
     super();
+    this.turns = new SqliteTurns(connection);
   }
 
   /**
@@ -46,7 +48,7 @@ export class SqliteLocalInstances extends LocalInstances {
   }
 
   claim(claim: NewClaim): Promise<ClaimOutcome> {
-    return this.inTransaction(async () => {
+    return this.turns.transaction('BEGIN IMMEDIATE', async () => {
       const { instance, caller, authentication, place, now } = claim;
       const [row] = await this.connection.query<InstanceRow>('SELECT * FROM local_instance WHERE instance = ?', [
         instance,
@@ -90,7 +92,7 @@ export class SqliteLocalInstances extends LocalInstances {
   }
 
   settle({ instance, claim, next, taken, owed, ended }: Settlement): Promise<boolean> {
-    return this.inTransaction(async () => {
+    return this.turns.transaction('BEGIN IMMEDIATE', async () => {
       const open = await this.connection.query('SELECT 1 FROM local_instance WHERE instance = ? AND claim = ?', [
         instance,
         claim,
@@ -121,7 +123,7 @@ export class SqliteLocalInstances extends LocalInstances {
   }
 
   silent(now: number, place: LogPlace | undefined): Promise<readonly SilentInstance[]> {
-    return this.inTransaction(async () => {
+    return this.turns.transaction('BEGIN IMMEDIATE', async () => {
       const rows = await this.connection.query<InstanceRow>(
         `SELECT * FROM local_instance WHERE seen < ? AND ended = 0 AND told = 0 AND claim IS NULL ORDER BY seen LIMIT ?`,
         [now - instanceSilentMs, mostAtOnce],
@@ -137,29 +139,12 @@ export class SqliteLocalInstances extends LocalInstances {
   }
 
   async forget(now: number): Promise<void> {
-    await this.inTransaction(() =>
+    await this.turns.transaction('BEGIN IMMEDIATE', () =>
       this.connection.query('DELETE FROM local_instance WHERE claim IS NULL AND seen < ?', [now - forgottenMs]),
     );
   }
 
-  async close(): Promise<void> {
-    await this.last;
-    await this.connection.close();
-  }
-
-  private inTransaction<Result>(work: () => Promise<Result>): Promise<Result> {
-    const result = this.last.then(async () => {
-      await this.connection.query('BEGIN IMMEDIATE');
-      try {
-        const result = await work();
-        await this.connection.query('COMMIT');
-        return result;
-      } catch (error) {
-        await this.connection.query('ROLLBACK').catch(() => undefined);
-        throw error;
-      }
-    });
-    this.last = result.catch(() => undefined);
-    return result;
+  close(): Promise<void> {
+    return this.turns.inTurn(() => this.connection.close());
   }
 }
