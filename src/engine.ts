@@ -19,9 +19,11 @@ import { sha256 } from './digest/sha-256.js';
 export { faultInQuestion, type QuestionFault } from './core/asked/question-fault.js';
 export { LiveData, type RoleTuple } from './core/data/live-data.js';
 export type { Diagnostic, Effect, EngineDecision, Reason, ReasonCode } from './core/decision.js';
+export { parseDuration } from './core/duration.js';
 export type { DecideOptions } from './core/engine/decide.js';
 export type { EnforceOptions, EnforceResult } from './core/engine/enforce.js';
 export { engineVersion } from './core/engine/engine-version.js';
+export { faultInName } from './core/names.js';
 export type { ChangeOptions } from './core/policy/change-data.js';
 export type { CompileOptions } from './core/policy/compile.js';
 export {

@@ -2,7 +2,7 @@ import { type ExecutionContext, HttpStatus, Inject, Injectable, Logger } from '@
 import { ModuleRef } from '@nestjs/core';
 import type { DecideRequest, Decision, Entity, VerdictProblem, VerdictUnavailable } from '@verdict/client';
 import { type Awaitable, andThen } from './awaitable.js';
-import { type Call, transportOf } from './call.js';
+import { type Call, nameOf, transportOf } from './call.js';
 import { remember } from './decided.js';
 import type { QuestionSettings } from './options.js';
 import { Refusal, refusalFor } from './refusal.js';
@@ -179,10 +179,6 @@ function messageOf(error: unknown): string {
 /** By its name: an application of modules may have made the client of the copy for `require`. */
 function isNamed<T extends Error>(error: unknown, name: T['name']): error is T {
   return error instanceof Error && error.name === name;
-}
-
-function nameOf(context: ExecutionContext): string {
-  return `${context.getClass().name}.${context.getHandler().name}`;
 }
 
 function withoutAttributes(entity: DecideRequest['resource']): unknown {

@@ -20,6 +20,11 @@ export type Params = Readonly<Record<string, Untyped>>;
 
 type Transport = Pick<Call, 'request' | 'params' | 'user'>;
 
+/** The handler that is called, for the log. */
+export function nameOf(context: ExecutionContext): string {
+  return `${context.getClass().name}.${context.getHandler().name}`;
+}
+
 /** What each transport has where. */
 export function transportOf(context: ExecutionContext): Transport {
   const args = context.getArgs();

@@ -1,6 +1,7 @@
 import { type CanActivate, type ExecutionContext, Inject, Injectable, Logger } from '@nestjs/common';
 import { Authorizer } from './authorizer.js';
 import type { Awaitable } from './awaitable.js';
+import { nameOf } from './call.js';
 import { HandlerRules } from './handler-rules.js';
 import { leaveToLast } from './last-guard.js';
 
@@ -20,14 +21,12 @@ export class VerdictGuard implements CanActivate {
   canActivate(context: ExecutionContext): Awaitable<boolean> {
     const known = this.rules.of(context.getClass(), context.getHandler());
     if (known === undefined) {
-      this.logger.error(`${context.getClass().name}.${context.getHandler().name} is refused: it has no rule`);
+      this.logger.error(`${nameOf(context)} is refused: it has no rule`);
       return false;
     }
     const { rule, guards } = known;
     if (rule === 'part' && isRootField(context)) {
-      this.logger.error(
-        `${context.getClass().name}.${context.getHandler().name} is refused: it is a field that no query is above, without a rule`,
-      );
+      this.logger.error(`${nameOf(context)} is refused: it is a field that no query is above, without a rule`);
       return false;
     }
     const decide = () => rule === 'public' || rule === 'part' || this.authorizer.authorize(context, rule);

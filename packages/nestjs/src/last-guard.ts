@@ -1,4 +1,5 @@
 import { type CanActivate, type ExecutionContext, Logger } from '@nestjs/common';
+import { nameOf } from './call.js';
 
 /** A call that the global guard let through, since a guard of its handler decides. */
 interface Waiting {
@@ -29,9 +30,8 @@ export const lastGuard: CanActivate = {
   canActivate(context: Context) {
     const call = context[waiting];
     if (call === undefined) {
-      const name = `${context.getClass().name}.${context.getHandler().name}`;
       new Logger('VerdictGuard').error(
-        `${name} is refused, since VerdictGuard did not run: import VerdictModule, connect microservices with ` +
+        `${nameOf(context)} is refused, since VerdictGuard did not run: import VerdictModule, connect microservices with ` +
           '{ inheritAppConfig: true }, and give gateways of NestJS 11 @UseGuards(VerdictGuard)',
       );
       return false;

@@ -10,7 +10,14 @@
  * It needs `@verdict/engine`. What it could not be told of for longer than `maxStalenessMs` it does not decide by: that is a
  * `VerdictUnavailable`, or a deny where `onUnavailable: 'deny'` asks for one.
  */
-import { type EngineDecision, engineVersion, faultInQuestion, parseRfc3339 } from '@verdict/engine';
+import {
+  type EngineDecision,
+  engineVersion,
+  faultInName,
+  faultInQuestion,
+  parseDuration,
+  parseRfc3339,
+} from '@verdict/engine';
 import { authorization } from '../authorization.js';
 import { checkReaction } from '../client.js';
 import { Deadline } from '../deadline.js';
@@ -85,8 +92,6 @@ export interface LocalQuestionOptions {
 
 /** Longest question, about: that of a body of the service by default. */
 const mostLength = 2 ** 20;
-const durations: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
 export class LocalVerdict {
   private isClosed = false;
   private readonly onlySet: string | undefined;
@@ -247,8 +252,7 @@ export class LocalVerdict {
   }
 
   private mostAge(duration: string): number {
-    const [, count, unit] = /^(\d+)(\w+)$/.exec(duration) as unknown as [string, string, string];
-    return Math.min(this.options.maxStalenessMs, Number(count) * (durations[unit] as number));
+    return Math.min(this.options.maxStalenessMs, parseDuration(duration) as number);
   }
 
   private unavailable(name: string, age: number, failure: VerdictError | undefined): VerdictUnavailable {
@@ -297,11 +301,8 @@ function questionOf(asked: DecideRequest): CopiedQuestion {
 /** Undefined for a text that the service would refuse the record for: some come from whoever sent a request. */
 function requestIdOf(id: string | undefined): string | undefined {
   if (typeof id !== 'string' || id === '' || id.length > 1_024) return undefined;
-  return notInId.test(id) ? undefined : id;
+  return faultInName(id) === undefined ? id : undefined;
 }
-
-/** Control characters, and halves of characters. */
-const notInId = /[\u0000-\u001f\u007f-\u009f]|\p{Surrogate}/u;
 
 /** As the service does: a request that does not fit a schema by which requests are rejected, or a tenant that is no name. */
 function refuseUnacceptable({ reason, errors }: EngineDecision, schemaRequests: string): void {
