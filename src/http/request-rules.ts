@@ -2,7 +2,7 @@
 
 import { isObject, Matches, ValidateBy, ValidateIf, validateSync } from 'class-validator';
 import { AttributeCount, defaultRequestLimits } from '../core/asked/attribute-count.js';
-import { isRevision, mostRevisions } from '../core/asked/question-fault.js';
+import { areRevisions, faultInId, isRevision } from '../core/asked/question-fault.js';
 import { durationPattern } from '../core/duration.js';
 import { faultInName } from '../core/names.js';
 
@@ -59,12 +59,7 @@ export function IsRevisions(): PropertyDecorator {
   return ValidateBy({
     name: 'isRevisions',
     validator: {
-      validate: (value) =>
-        isRevision(value) ||
-        (isObject(value) &&
-          !Array.isArray(value) &&
-          Object.keys(value).length <= mostRevisions &&
-          Object.values(value).every(isRevision)),
+      validate: (value) => isRevision(value) || areRevisions(value),
       defaultMessage: () => '$property must be an integer or an object',
     },
   });
@@ -144,7 +139,5 @@ function isAnyObject(name: string, meant: new () => object): PropertyDecorator {
 }
 
 function isId(value: unknown): boolean {
-  return (
-    typeof value === 'string' && [...value].length <= defaultRequestLimits.idLength && faultInName(value) === undefined
-  );
+  return faultInId(value) === undefined;
 }

@@ -83,7 +83,8 @@ function faultInPart(
   return undefined;
 }
 
-function faultInId(value: unknown): QuestionFault | undefined {
+/** What is wrong with what should be an id, a type or a name. */
+export function faultInId(value: unknown): QuestionFault | undefined {
   if (typeof value !== 'string') return { pointer: '', detail: 'must be a text' };
   const { idLength } = defaultRequestLimits;
   // A text has no more characters than its length says, and often as many.
@@ -99,7 +100,8 @@ export function isRevision(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) > 0;
 }
 
-function areRevisions(value: unknown): boolean {
+/** Revisions by policy set. */
+export function areRevisions(value: unknown): boolean {
   if (!isMembers(value)) return false;
   const revisions = Object.values(value);
   return revisions.length <= mostRevisions && revisions.every(isRevision);
