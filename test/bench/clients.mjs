@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { VerdictClient } from '@verdict/client';
 import { LocalVerdict } from '@verdict/client/local';
+import { roleModel } from './role-model.mjs';
 import { cpuMicroseconds, endAll, measure, median, startServer, startService } from './service.mjs';
 
 const [rounds, seconds] = [Number(process.argv[2] ?? 5), Number(process.argv[3] ?? 3)];
@@ -33,20 +34,7 @@ const connections = 64;
 
 const set = join(folder, 'policies/orders');
 mkdirSync(set, { recursive: true });
-writeFileSync(
-  join(set, 'model.conf'),
-  `[request_definition]
-r = sub, obj, act
-[policy_definition]
-p = sub, obj, act
-[role_definition]
-g = _, _
-[policy_effect]
-e = some(where (p.eft == allow))
-[matchers]
-m = g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act
-`,
-);
+writeFileSync(join(set, 'model.conf'), roleModel);
 writeFileSync(join(set, 'policy-set.yaml'), 'request:\n  obj: resource.type\nlocal: allowed\n');
 writeFileSync(join(set, 'rules.csv'), 'p, clerk, order, read\np, clerk, order, write\ng, ann, clerk\n');
 

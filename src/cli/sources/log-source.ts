@@ -32,7 +32,10 @@ export interface LogSource {
 
 /** Replicas that have not shipped all that they decided, in words. */
 export async function unshippedWriters(log: Pick<LogSource, 'search'>): Promise<readonly string[]> {
-  const { incomplete = [] } = await log.search({ limit: 1 });
+  return inWords((await log.search({ limit: 1 })).incomplete);
+}
+
+function inWords(incomplete: DecisionPage['incomplete'] = []): readonly string[] {
   return incomplete.map(({ writer, instance }) => `${writer} (${instance})`);
 }
 
@@ -70,9 +73,10 @@ export async function unshippedBefore(
   const patience = performance.now() + patienceMs;
   let first: string | undefined;
   for (;;) {
-    const { completeTo, incomplete = [] } = await log.search({ limit: 1 });
+    const { completeTo, incomplete } = await log.search({ limit: 1 });
     if (completeTo === undefined || Date.parse(completeTo) >= end) return [];
-    if (incomplete.length > 0) return incomplete.map(({ writer, instance }) => `${writer} (${instance})`);
+    const silent = inWords(incomplete);
+    if (silent.length > 0) return silent;
     if (performance.now() >= patience) {
       // Where it stands still, no replica runs: what there is will not become more.
       return completeTo === first ? [] : [`(one that runs, complete to ${completeTo})`];
