@@ -13,7 +13,7 @@ export interface Call<T> {
   /** Behind the base URL, with a slash in front. */
   readonly path: string;
   /** JSON. */
-  readonly body: string;
+  readonly body: string | Uint8Array<ArrayBuffer>;
   readonly headers?: Readonly<Record<string, string | undefined>>;
   /** Most MiB of an answer: 64 by default. */
   readonly maxMiB?: number;

@@ -7,8 +7,8 @@
  * A line is there once it ends with a line feed: what a kill cut off counts as never written. A file is removed when the service has
  * all of it. Nothing is synced to the disk: lines outlive the process, not the machine.
  */
-import { type JournalEntry, numbersOf, Outbox } from './journal.js';
-import { textOf } from './record-text.js';
+import { type JournalEntry, numbersOf, Outbox, textOf, weightOfBytes } from './journal.js';
+import { copyTexts, lengthOf, storedText } from './text-store.js';
 
 type Fs = typeof import('node:fs');
 type Net = typeof import('node:net');
@@ -17,6 +17,7 @@ type Descriptor = number;
 
 /** Bytes of a file, after which the next one is begun. */
 const fileLength = 4 * 2 ** 20;
+const lineFeed = 0x0a;
 
 interface JournalFile {
   readonly path: string;
@@ -86,13 +87,9 @@ export class JournalFolder {
    * @throws where they cannot be written; what comes next begins a new file
    */
   append(instance: string, first: number, entries: readonly JournalEntry[]): void {
-    const lines = entries.map((entry) => {
-      const line = textOf(entry);
-      // It is sent as it was written.
-      if (entry.kind === 'record') entry.text = line;
-      return `${line}\n`;
-    });
-    const bytes = new TextEncoder().encode(lines.join(''));
+    const texts = entries.map(textOf);
+    const bytes = new Uint8Array(lengthOf(texts));
+    copyTexts(texts, bytes, 0, lineFeed);
     const next = entries.reduce((number, entry) => number + numbersOf(entry), first);
     if (this.open === undefined || this.open.length > fileLength || this.open.file.next !== first) {
       this.begin(instance, first);
@@ -154,7 +151,10 @@ export class JournalFolder {
 
 function entryIn(line: string): JournalEntry {
   const [, count, from, to] = /^\{"lost":(\d+),"from":"([^"]+)","to":"([^"]+)"\}$/.exec(line) ?? [];
-  if (count === undefined) return { kind: 'written', text: line };
+  if (count === undefined) {
+    const text = storedText(line);
+    return { kind: 'record', text, weight: weightOfBytes(text.end), time: undefined, hasRequestId: true };
+  }
   return { kind: 'lost', count: Number(count), from: Date.parse(String(from)), to: Date.parse(String(to)) };
 }
 

@@ -2,25 +2,18 @@
  * The records of decisions that the service does not have yet, under numbers without a hole. What is full loses the newest, and says
  * so in the place of what was lost: older records are the ones that others may refer to by now.
  */
-import type { EngineDecision } from '@verdict/engine';
-import type { DecideRequest } from '../types.js';
-
-/** What a record says of the set: JSON, with a comma behind it. */
-export type RecordHead = string;
+import { lossText } from './record-text.js';
+import { type StoredText, storedText } from './text-store.js';
 
 export interface JournalRecord {
   readonly kind: 'record';
+  /** As the service takes it: JSON. */
+  readonly text: StoredText;
   /** What it takes of the room of the journal: 1, or more where it is long. */
   readonly weight: number;
-  /** Milliseconds since 1970. */
-  readonly time: number;
-  readonly head: RecordHead;
-  readonly question: DecideRequest;
-  readonly answer: Pick<EngineDecision, 'decision' | 'reason' | 'errors' | 'obligations'>;
-  readonly requestId: string | undefined;
-  readonly traceparent: string | undefined;
-  /** Its JSON, where it was written into a folder. */
-  text?: string;
+  /** When it was decided, in milliseconds since 1970; undefined for one of an earlier process. */
+  readonly time: number | undefined;
+  readonly hasRequestId: boolean;
 }
 
 export interface LostRecords {
@@ -31,13 +24,7 @@ export interface LostRecords {
   to: number;
 }
 
-/** A record of an earlier process, as its line in the folder has it. */
-export interface WrittenRecord {
-  readonly kind: 'written';
-  readonly text: string;
-}
-
-export type JournalEntry = JournalRecord | LostRecords | WrittenRecord;
+export type JournalEntry = JournalRecord | LostRecords;
 
 /** How many numbers an entry has. */
 export function numbersOf(entry: JournalEntry): number {
@@ -45,16 +32,20 @@ export function numbersOf(entry: JournalEntry): number {
 }
 
 function weightOf(entry: JournalEntry): number {
-  switch (entry.kind) {
-    case 'record':
-      return entry.weight;
-    case 'written':
-      return 1 + Math.floor(entry.text.length / 4_096);
-    case 'lost':
-      return 1;
-    default:
-      return entry satisfies never;
-  }
+  return entry.kind === 'lost' ? 1 : entry.weight;
+}
+
+/** An entry as the service takes it. */
+export function textOf(entry: JournalEntry): StoredText {
+  return entry.kind === 'lost' ? storedText(lossText(entry)) : entry.text;
+}
+
+/** A record of so many bytes counts as one more. */
+const bytesOfOne = 4_096;
+
+/** What a text of so many bytes takes of the room of a journal. */
+export function weightOfBytes(bytes: number): number {
+  return 1 + Math.floor(bytes / bytesOfOne);
 }
 
 /** The entries of one instance that the service does not have. */

@@ -41,8 +41,8 @@ export type { LocalWarning, LocalWarningKind } from './local-warning.js';
 
 export interface JournalOptions {
   /**
-   * Most records that wait for the service: 100,000 by default, each of about a kilobyte. A long one counts as one more for each
-   * 4,096 characters of its question.
+   * Most records that wait for the service: 100,000 by default, each of about half a kilobyte. A long one counts as one more for
+   * each 4,096 bytes.
    */
   readonly maxRecords?: number;
   /** Where records lie that the service does not have; without it, in memory alone. Of one process at a time, on a local disk; Node.js only. */
@@ -210,7 +210,7 @@ export class LocalVerdict {
   }
 
   private answer(asked: DecideRequest, options: LocalQuestionOptions | undefined): DecisionAnswer | VerdictUnavailable {
-    const { question: request, length } = questionOf(asked);
+    const { question: request, text } = questionOf(asked);
     const name = request.policySet ?? this.onlySet;
     const follower = name === undefined ? undefined : this.followers.get(name);
     if (name === undefined || follower === undefined) throw this.unknownSet(name);
@@ -245,9 +245,10 @@ export class LocalVerdict {
     const clock = request.at === undefined ? now : (parseRfc3339(request.at) as number);
     const decision = set.decide(request as Parameters<typeof set.decide>[0], { now: clock, explain });
     refuseUnacceptable(decision, set.manifest.schemaRequests);
-    settle(decision);
-    const about = { requestId: requestIdOf(options?.requestId), traceparent: this.traceparentOf(options), length };
-    const number = this.recorder.record(now, recordHead, request, decision, about);
+    const requestId = requestIdOf(options?.requestId);
+    const about = { time: now, head: recordHead, requestId, traceparent: this.traceparentOf(options) };
+    // Written now: whatever its caller does with the answer, the record says what it was.
+    const number = this.recorder.record(about, text, decision);
     return answerOf(`${this.recorder.instance}-${number}`, name, set.version, revision, decision, explain);
   }
 
@@ -294,7 +295,7 @@ function questionOf(asked: DecideRequest): CopiedQuestion {
   }
   const fault = faultInQuestion(copied.question);
   if (fault !== undefined) throw invalid(fault.pointer, fault.detail);
-  if (copied.length > mostLength) throw problem('payload_too_large', '', 'is longer than the service takes', 413);
+  if (copied.text.length > mostLength) throw problem('payload_too_large', '', 'is longer than the service takes', 413);
   return copied;
 }
 
@@ -309,20 +310,6 @@ function refuseUnacceptable({ reason, errors }: EngineDecision, schemaRequests: 
   const isRejected = reason.code === 'schema_violation' && schemaRequests === 'reject';
   if (!isRejected && errors[0]?.code !== 'control_character') return;
   throw invalid(errors[0]?.pointer ?? '', errors[0]?.message ?? reason.code);
-}
-
-/** What is handed out is what the record says, whatever its caller does with it. */
-function settle({ reason, errors, obligations }: EngineDecision): void {
-  Object.freeze(reason);
-  if (reason.rule !== undefined) Object.freeze(reason.rule);
-  if (errors.length > 0) freeze(errors);
-  if (obligations.length > 0) freeze(obligations);
-}
-
-function freeze(value: unknown): void {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return;
-  for (const member of Object.values(value)) freeze(member);
-  Object.freeze(value);
 }
 
 function answerOf(

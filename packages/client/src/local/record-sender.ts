@@ -2,9 +2,10 @@
 import { Deadline } from '../deadline.js';
 import { type VerdictError, VerdictProblem, VerdictUnavailable } from '../errors.js';
 import type { Transport } from '../transport.js';
-import type { Outbox } from './journal.js';
+import { type Outbox, textOf } from './journal.js';
 import type { Warn } from './local-warning.js';
-import { textOf, timeText } from './record-text.js';
+import { timeText } from './record-text.js';
+import { copyTexts, lengthOf, type StoredText } from './text-store.js';
 
 /** What the service says of records. */
 interface Taken {
@@ -110,26 +111,23 @@ export class RecordSender {
   /** @returns whether some were taken, or something else can be sent in their place */
   private async sendPart(outbox: Outbox): Promise<boolean> {
     this.options.prepare();
-    const texts: string[] = [];
+    const texts: StoredText[] = [];
     let length = 0;
     for (const entry of outbox.head(this.mostOfBatch)) {
       const text = textOf(entry);
-      const bytes = bytesOf(text);
-      if (texts.length > 0 && length + bytes > mostBytes) break;
+      length += text.end - text.start + 1;
+      if (texts.length > 0 && length > mostBytes) break;
       texts.push(text);
-      length += bytes;
     }
     const isLast = this.isClosed && outbox === this.outboxes.at(-1) && texts.length === outbox.size;
     const { instance, first } = outbox;
-    const body = () =>
-      `{"instance":"${instance}","first":${first},"sentAt":"${timeText(Date.now())}"${isLast ? ',"end":true' : ''},"records":[${texts.join()}]}`;
     try {
       const isOwn = outbox === this.outboxes.at(-1);
       // It may know more of an earlier process than its file has: what was sent, and not written.
       const mostNext = () => (isOwn ? outbox.next : Number.MAX_SAFE_INTEGER);
       const read = (value: unknown) => (isAnswer(value, first, mostNext()) ? value : undefined);
       const taken = await this.options.transport.call(
-        { path: '/v1/decision-records', body: body(), maxMiB: 16, read },
+        { path: '/v1/decision-records', body: bodyOf(instance, first, texts, isLast), maxMiB: 16, read },
         new Deadline(this.options.timeoutMs),
       );
       this.tell(taken);
@@ -175,7 +173,7 @@ export class RecordSender {
     }
     const [entry] = outbox.head(1);
     if (isOfSome && count === 1 && entry !== undefined && entry.kind !== 'lost') {
-      const time = entry.kind === 'record' ? entry.time : Date.now();
+      const { time = Date.now() } = entry;
       outbox.replaceFirst({ kind: 'lost', count: 1, from: time, to: time });
       this.options.warn({ kind: 'records_refused', message: `a record is not taken: ${error.message}`, cause: error });
       return true;
@@ -210,13 +208,29 @@ export class RecordSender {
 }
 
 const encoder = new TextEncoder();
+const comma = 0x2c;
+const bracket = 0x5d;
+const brace = 0x7d;
 
-/** Of most texts, as many as they have characters. */
-function bytesOf(text: string): number {
-  return beyondAscii.test(text) ? encoder.encode(text).length : text.length;
+function bodyOf(
+  instance: string,
+  first: number,
+  records: readonly StoredText[],
+  isLast: boolean,
+): Uint8Array<ArrayBuffer> {
+  const ofEnd = isLast ? ',"end":true' : '';
+  const head = encoder.encode(
+    `{"instance":"${instance}","first":${first},"sentAt":"${timeText(Date.now())}"${ofEnd},"records":[`,
+  );
+  // Behind the last record stands the bracket, where others have a comma.
+  const end = head.length + (records.length === 0 ? 1 : lengthOf(records));
+  const body = new Uint8Array(end + 1);
+  body.set(head);
+  copyTexts(records, body, head.length, comma);
+  body[end - 1] = bracket;
+  body[end] = brace;
+  return body;
 }
-
-const beyondAscii = /[\u0080-\uffff]/;
 
 function isCode(error: VerdictError, code: string): boolean {
   return error instanceof VerdictProblem && error.code === code;

@@ -1,11 +1,11 @@
 /** Numbers decisions, keeps their records until the service has them, and loses them where there is no room, in a way that shows. */
-import type { EngineDecision } from '@verdict/engine';
 import type { Transport } from '../transport.js';
-import type { DecideRequest } from '../types.js';
-import { type JournalEntry, type JournalRecord, numbersOf, Outbox } from './journal.js';
+import { type JournalEntry, type JournalRecord, numbersOf, Outbox, weightOfBytes } from './journal.js';
 import type { JournalFolder } from './journal-folder.js';
 import type { Warn } from './local-warning.js';
 import { RecordSender } from './record-sender.js';
+import { type AboutRecord, type RecordedAnswer, recordText, withRequestId } from './record-text.js';
+import { readText, TextStore } from './text-store.js';
 
 export interface RecorderOptions {
   readonly transport: Transport;
@@ -14,17 +14,6 @@ export interface RecorderOptions {
   readonly timeoutMs: number;
   readonly warn: Warn;
 }
-
-/** What is recorded beside question and answer. */
-export interface AboutRecord {
-  readonly requestId: string | undefined;
-  readonly traceparent: string | undefined;
-  /** Of the question, in characters. */
-  readonly length: number;
-}
-
-/** A record with a question of so many characters counts as one more. */
-const lengthOfOne = 4_096;
 
 /** How long nothing is written after a failure, in milliseconds. */
 const restMs = 5_000;
@@ -40,6 +29,7 @@ export class Recorder {
   private unwritten: JournalEntry[] = [];
   private writtenTo = 1;
   private writing: ReturnType<typeof setTimeout> | undefined;
+  private readonly texts = new TextStore();
   private isLossTold = false;
   private isFolderTold = false;
   /** Until then nothing is written into the folder, by the monotonic clock. */
@@ -83,23 +73,23 @@ export class Recorder {
     return this.left.reduce((sum, { weight }) => sum + weight, this.own.weight) < this.options.maxRecords;
   }
 
-  /** @returns the number of the decision */
-  record(
-    time: number,
-    head: string,
-    question: DecideRequest,
-    given: EngineDecision,
-    { requestId, traceparent, length }: AboutRecord,
-  ): number {
+  /**
+   * @param question JSON of what a record holds of it
+   * @returns the number of the decision
+   */
+  record(about: AboutRecord, question: string, answer: RecordedAnswer): number {
+    const { time, requestId } = about;
     if (!this.hasRoom) return this.lose(time);
-    // An explanation may be long, and is not recorded.
-    const answer = given.explanation === undefined ? given : { ...given, explanation: undefined };
-    const weight = 1 + Math.floor(length / lengthOfOne);
-    const entry = { kind: 'record', weight, time, head, question, answer, requestId, traceparent } as const;
+    const entry = this.entryOf(recordText(about, question, answer), time, requestId !== undefined);
     const number = this.own.add(entry);
     this.written(entry);
     this.sender.note(this.own.size);
     return number;
+  }
+
+  private entryOf(record: string, time: number | undefined, hasRequestId: boolean): JournalRecord {
+    const text = this.texts.add(record);
+    return { kind: 'record', text, weight: weightOfBytes(text.end - text.start), time, hasRequestId };
   }
 
   async close(): Promise<void> {
@@ -148,9 +138,10 @@ export class Recorder {
     for (const entry of before.head(before.size)) {
       const requestId = `${before.instance}-${number}`;
       number += numbersOf(entry);
-      // Its text says the same without that.
-      const { text: _, ...record } = entry as JournalRecord;
-      this.own.add(entry.kind === 'record' ? { ...record, requestId: record.requestId ?? requestId } : { ...entry });
+      const isNamed = entry.kind === 'lost' || entry.hasRequestId;
+      this.own.add(
+        isNamed ? { ...entry } : this.entryOf(withRequestId(readText(entry.text), requestId), entry.time, true),
+      );
     }
     before.dropBefore(before.next);
     this.inFolder((folder) => folder.dropBefore(before.instance, before.next));
