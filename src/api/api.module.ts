@@ -21,7 +21,7 @@ import { Gate } from '../http/gate.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { httpLimitsOf } from '../http/http-limits.js';
 import { loggerToken, problemsTo } from '../logging/logging.module.js';
-import { LocalRecords } from '../pdp/local-records.js';
+import { LocalRecords } from '../pdp/local-records/local-records.js';
 import { Pdp } from '../pdp/pdp.js';
 import { PdpModule } from '../pdp/pdp.module.js';
 import { Simulations } from '../pdp/simulation/simulations.js';

@@ -1,5 +1,5 @@
 import { Integer, Parts, Text } from '../answers/members.js';
-import type { RefusedRecord, TakenRecords } from '../pdp/local-records.js';
+import type { RefusedRecord, TakenRecords } from '../pdp/local-records/sent-records.js';
 
 /** A record that was not taken. Its number is used up: to send it again changes nothing. */
 export class RefusedRecordAnswer implements Omit<RefusedRecord, 'code'> {

@@ -13,7 +13,8 @@ import { invalidRequest, Validation, type Validator } from '../http/json-schema.
 import type { Operation } from '../http/operation.js';
 import { traceIdOf } from '../http/request-ids.js';
 import type { BatchItem } from '../http/strict-json.js';
-import type { LocalRecords, SentItem } from '../pdp/local-records.js';
+import type { LocalRecords } from '../pdp/local-records/local-records.js';
+import type { SentItem } from '../pdp/local-records/sent-records.js';
 import { DecisionRecordsRequest, LocalRecordBody, LostRecordsBody } from './decision-records.request.js';
 import { DecisionRecordsAnswer } from './decision-records-answer.js';
 
@@ -86,10 +87,22 @@ function sentItem(item: BatchItem, isRecord: Validator, isLoss: Validator): Sent
     return { lost: loss.lost, from: timeOf(loss.from), to: timeOf(loss.to) };
   }
   if (!isRecord(value)) return invalidRequest(isRecord.errors!);
-  const { traceparent, decidedAt, ...record } = value as unknown as LocalRecordBody;
-  const time = timeOf(decidedAt);
-  if (time < 0) return wrongTimes;
-  return { ...record, decidedAt: time, traceId: traceIdOf({ traceparent }) };
+  const record = value as unknown as LocalRecordBody;
+  const decidedAt = timeOf(record.decidedAt);
+  if (decidedAt < 0) return wrongTimes;
+  const { policySet, policyVersion, engineVersion, request, answer, durationUs, requestId, traceparent } = record;
+  // Written out, since spreading one object over another takes as long as a decision.
+  return {
+    decidedAt,
+    policySet,
+    policyVersion,
+    engineVersion,
+    request,
+    answer,
+    durationUs,
+    requestId,
+    traceId: traceparent === undefined ? undefined : traceIdOf({ traceparent }),
+  };
 }
 
 /** Validation lets only RFC 3339 times pass. */

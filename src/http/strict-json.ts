@@ -48,6 +48,9 @@ export async function parseStrictJsonInTurns(body: Buffer, limits: ScanLimits): 
   return value;
 }
 
+/** The longest body whose items are held as values from their check on: as long as that of one request may be. */
+const keptBytes = 2 ** 20;
+
 /** A body whose list is parsed element by element, as each is needed. */
 export interface BatchLimits extends ScanLimits {
   /** Most elements of the list. */
@@ -82,7 +85,10 @@ export async function parseBatchBody(body: Buffer, limits: BatchLimits, member: 
   // The closing bracket is taken from the body: it may be the wrong one.
   const shell = parseText(hasList ? `${before}[${body.toString('utf8', listEnd - 1)}` : before);
   if (!hasList) return shell;
-  const items = scan.elements.map(({ start, end, oversized }) => new BatchItem(body, start, end, oversized, limits));
+  const isKept = body.length <= keptBytes;
+  const items = scan.elements.map(
+    ({ start, end, oversized }) => new BatchItem(body, start, end, oversized, limits, isKept),
+  );
   let index = 0;
   await untilDone(() => {
     if (index < items.length) items[index]!.check(`/${member}/${index++}`);
@@ -98,6 +104,7 @@ export async function parseBatchBody(body: Buffer, limits: BatchLimits, member: 
 export class BatchItem {
   /** What it demands of policy sets, and its set; undefined where it demands nothing. Not validated. */
   demand: UncheckedDemand | undefined;
+  private parsed: Json | undefined;
 
   constructor(
     private readonly body: Buffer,
@@ -105,6 +112,7 @@ export class BatchItem {
     private readonly end: number,
     private readonly oversized: boolean,
     private readonly limits: BatchLimits,
+    private readonly isKept: boolean,
   ) {}
 
   get bytes(): number {
@@ -115,15 +123,18 @@ export class BatchItem {
   check(pointer: string): void {
     if (this.fault() !== undefined) return;
     const value = parseText(this.text(), pointer);
+    if (this.isKept) this.parsed = value;
     if (typeof value !== 'object' || value === null) return;
     if (!Object.hasOwn(value, 'atLeast') && !Object.hasOwn(value, 'maxStaleness')) return;
     const { policySet, atLeast, maxStaleness } = value as JsonObject;
     this.demand = { policySet, atLeast, maxStaleness };
   }
 
-  /** Parsed again at each call, so that a long batch holds the values of one item at a time. */
+  /** What the check made, once, if the body is short; else parsed again, so that a long one holds the values of one item at a time. */
   value(): Json | VerdictError {
-    return this.fault() ?? parseText(this.text());
+    const { parsed } = this;
+    this.parsed = undefined;
+    return this.fault() ?? (parsed === undefined ? parseText(this.text()) : parsed);
   }
 
   private fault(): VerdictError | undefined {

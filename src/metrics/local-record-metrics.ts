@@ -1,5 +1,6 @@
 import { Counter, type Registry } from 'prom-client';
-import { type LocalRecords, localRecordResults } from '../pdp/local-records.js';
+import type { LocalRecords } from '../pdp/local-records/local-records.js';
+import { localRecordResults } from '../pdp/local-records/sent-records.js';
 
 /** What clients sent of the decisions that they made in their own processes. */
 export function addLocalRecordMetrics(registry: Registry, records: Pick<LocalRecords, 'counts'>): void {

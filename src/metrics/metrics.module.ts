@@ -19,7 +19,7 @@ import { FleetModule } from '../fleet/fleet.module.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { DecisionObservers } from '../pdp/decision-observers.js';
 import { FreshSets } from '../pdp/fresh-sets.js';
-import { LocalRecords } from '../pdp/local-records.js';
+import { LocalRecords } from '../pdp/local-records/local-records.js';
 import { PdpModule } from '../pdp/pdp.module.js';
 import { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
 import { LoadObservers } from '../policy-store/load-observers.js';

@@ -12,7 +12,7 @@ import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { FleetCheckpoints } from '../fleet/checkpoints/fleet-checkpoints.js';
 import type { Fleet } from '../fleet/fleet.js';
 import { type FreshSets, refusalCodes } from '../pdp/fresh-sets.js';
-import type { LocalRecords } from '../pdp/local-records.js';
+import type { LocalRecords } from '../pdp/local-records/local-records.js';
 import type { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { CrossCheck } from '../stock-casbin/cross-check.js';

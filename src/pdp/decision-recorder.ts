@@ -15,7 +15,7 @@ export interface DecisionObserver {
 
 /** The parts of a record that come from the answer. The recorder adds those of the policy set and of the caller. */
 export interface RecordedAnswer
-  extends Pick<NewDecisionRecord, 'decision' | 'reason' | 'errors' | 'obligations' | 'search'> {
+  extends Pick<NewDecisionRecord, 'decision' | 'reason' | 'errors' | 'obligations' | 'search' | 'local'> {
   /** The request in its normal form, before masking. */
   readonly request: DecisionRequest;
   /** Time of arrival by the service's clock, in milliseconds since 1970. */
@@ -24,6 +24,8 @@ export interface RecordedAnswer
   readonly now: number;
   /** Time of arrival by the monotonic clock, in milliseconds. */
   readonly started: number;
+  /** How long it took elsewhere, in microseconds; without it, it was from `started` to now. */
+  readonly durationUs?: number;
 }
 
 /** Makes the records of answers, appends them and tells the observer. Everything that the PDP answers goes through it. */
@@ -38,7 +40,12 @@ export class DecisionRecorder {
    *
    * @param mask by default that of the set
    */
-  recordOf(set: ServedPolicySet, answer: RecordedAnswer, asker: Asker, mask: Mask = set.mask): NewDecisionRecord {
+  recordOf(
+    set: ServedPolicySet,
+    answer: RecordedAnswer,
+    asker: Omit<Asker, 'grants'>,
+    mask: Mask = set.mask,
+  ): NewDecisionRecord {
     const request = mask(answer.request);
     // Written out, since spreading one object over another takes as long as an evaluation.
     return {
@@ -58,12 +65,13 @@ export class DecisionRecorder {
       obligations: answer.obligations,
       candidate: set.candidate,
       search: answer.search,
+      local: answer.local,
       caller: asker.caller,
       authentication: asker.authentication,
       via: asker.via,
       requestId: asker.requestId,
       traceId: asker.traceId,
-      durationUs: Math.round((performance.now() - answer.started) * 1000),
+      durationUs: Math.round(answer.durationUs ?? (performance.now() - answer.started) * 1000),
     };
   }
 

@@ -19,7 +19,7 @@ import { CandidateComparison } from './candidate-comparison.js';
 import { DecisionObservers } from './decision-observers.js';
 import { DecisionRecorder } from './decision-recorder.js';
 import { FreshSets } from './fresh-sets.js';
-import { LocalRecords } from './local-records.js';
+import { LocalRecords } from './local-records/local-records.js';
 import { Pdp } from './pdp.js';
 import { PolicySearch } from './policy-search.js';
 import { Simulations } from './simulation/simulations.js';

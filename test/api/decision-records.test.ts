@@ -6,7 +6,7 @@ import { anonymous } from '../../src/auth/caller.js';
 import type { Config } from '../../src/config/config.js';
 import { engineVersion } from '../../src/core/engine/engine-version.js';
 import { SqliteConnection } from '../../src/database/sqlite/sqlite-connection.js';
-import { LocalRecords } from '../../src/pdp/local-records.js';
+import { LocalRecords } from '../../src/pdp/local-records/local-records.js';
 import { findingsOf } from '../decision-log/holds/findings.js';
 import { type PolicyFiles, type Service, startService } from '../http/service.js';
 import { idModel } from '../models.js';

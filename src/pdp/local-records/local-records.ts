@@ -1,104 +1,42 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
-import type { Diagnostic, Effect, EngineDecision, ReasonCode } from '../core/decision.js';
-import { type DecisionRequestInput, type Json, normaliseRequest } from '../core/request.js';
-import type { DecisionLog } from '../decision-log/decision-log.js';
-import type { DisputedAnswer, NewDecisionRecord } from '../decision-log/decision-record.js';
+import { normaliseRequest } from '../../core/request.js';
+import type { DecisionLog } from '../../decision-log/decision-log.js';
+import type { LocalDecision, NewDecisionRecord } from '../../decision-log/decision-record.js';
 import {
-  forgottenMs,
   type LocalInstances,
   type MissingRecords,
   mostInstances,
   type OpenClaim,
   type SilentInstance,
-} from '../decision-log/local/local-instances.js';
-import type { LogPlace } from '../decision-log/local/log-place.js';
-import { maskedAnswer } from '../decision-log/local/masked-answer.js';
-import type { Mask, MaskRules } from '../decision-log/mask.js';
-import { canonicalJson } from '../decision-log/proof/canonical-json.js';
-import { type ErrorCode, policySetNotFound, VerdictError } from '../errors.js';
-import type { PolicyStore } from '../policy-store/policy-store.js';
-import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
-import { Turns, turnMs } from '../turns/turns.js';
-import type { DecisionRecorder } from './decision-recorder.js';
-import { requestedClock } from './pdp.js';
-import type { Asker } from './question.js';
+} from '../../decision-log/local/local-instances.js';
+import type { LogPlace } from '../../decision-log/local/log-place.js';
+import { maskedAnswer } from '../../decision-log/local/masked-answer.js';
+import { timeText } from '../../decision-log/time-text.js';
+import { VerdictError } from '../../errors.js';
+import type { PolicyStore } from '../../policy-store/policy-store.js';
+import { Turns, turnMs } from '../../turns/turns.js';
+import type { DecisionRecorder } from '../decision-recorder.js';
+import { requestedClock } from '../pdp.js';
+import type { Asker } from '../question.js';
+import { refusalOfLoss, refusalOfTime, refuseClock } from './clocks.js';
+import { disputedAnswer, isSame } from './compared-answers.js';
+import { NamedVersions, type RequestVersions } from './named-versions.js';
+import {
+  type LocalRecordResult,
+  localRecordResults,
+  type RefusedRecord,
+  type SentItem,
+  type SentRecord,
+  type SentRecords,
+  type TakenRecords,
+  type TakingOptions,
+} from './sent-records.js';
+import { Taking } from './taking.js';
 
-/** Most difference between the clocks of a client and of the service, in milliseconds. */
-export const mostClockDifferenceMs = 300_000;
 /** Most records in one turn: as many as one commit takes. */
 const turnRecords = 128;
-/** Most versions that are loaded for one request: what is left of it comes again, behind the requests of others. */
-const mostLoads = 4;
-/** Most loaded versions that are known again. */
-const knownVersions = 64;
 const resolvePauseMs = 1_000;
 const upkeepMs = 3_600_000;
-
-/** A record as a client sends it. Times are in milliseconds since 1970. */
-export interface SentRecord {
-  readonly decidedAt: number;
-  readonly policySet: string;
-  readonly policyVersion: string;
-  readonly engineVersion: string;
-  readonly request: DecisionRequestInput & { readonly at?: string };
-  readonly answer: {
-    readonly decision: Effect;
-    readonly reason: { readonly code: string; readonly rule?: readonly string[] };
-    readonly errors: readonly Pick<Diagnostic, 'code'>[];
-    readonly obligations: readonly Json[];
-  };
-  readonly durationUs?: number;
-  readonly requestId?: string;
-  readonly traceId?: string | undefined;
-}
-
-/** Records that a client lost, which take the place of as many numbers. */
-export interface SentLoss {
-  readonly lost: number;
-  readonly from: number;
-  readonly to: number;
-}
-
-/** One that is neither, which takes one number. */
-export type SentItem = SentRecord | SentLoss | VerdictError;
-
-export interface SentRecords {
-  readonly instance: string;
-  /** The number of the first item. */
-  readonly first: number;
-  /** The clock of the client, in milliseconds since 1970. */
-  readonly sentAt: number;
-  /** True if the client says that nothing follows. */
-  readonly end: boolean;
-  readonly count: number;
-  /** Each is read when its turn comes. */
-  readonly items: Iterable<SentItem>;
-}
-
-export interface TakingOptions {
-  /** Deadline by the monotonic clock, in milliseconds: what is not taken by then is left to the next request. */
-  readonly endsAt: number;
-  /** True when nobody waits for the answer any longer. */
-  readonly isGone: () => boolean;
-}
-
-export interface RefusedRecord {
-  readonly number: number;
-  readonly code: ErrorCode;
-  readonly message: string;
-}
-
-export interface TakenRecords {
-  /** All numbers before are in the log, or are a gap there. */
-  readonly next: number;
-  readonly disputed: number;
-  readonly refused: readonly RefusedRecord[];
-}
-
-/** What became of numbers, since the start. */
-export type LocalRecordResult = 'recorded' | 'disputed' | 'refused' | 'lost' | 'repeated';
-export const localRecordResults: readonly LocalRecordResult[] = ['recorded', 'disputed', 'refused', 'lost', 'repeated'];
 
 export interface LocalRecordsOptions {
   readonly policySets: Pick<PolicyStore, 'served' | 'version'>;
@@ -122,12 +60,7 @@ export class LocalRecords {
   readonly counts = new Map<LocalRecordResult, number>(localRecordResults.map((result) => [result, 0]));
   /** What goes on with an instance now. */
   private readonly busy = new Map<string, Promise<void>>();
-  /**
-   * Versions that serve no longer and are loaded, the one that was used last is last. It is the archive that keeps them, as many as
-   * it may. Those of stock Casbin, which end when they are dropped there, are not among them: none is local.
-   */
-  private readonly known = new Map<string, WeakRef<ServedPolicySet>>();
-  private loading: Promise<unknown> = Promise.resolve();
+  private readonly versions: NamedVersions;
   /** True if a claim of this process may be open that nobody works on: at first those of the process before. */
   private hasOpenClaims = true;
   private resolving: Promise<void> | undefined;
@@ -137,7 +70,9 @@ export class LocalRecords {
   private readonly reserved = new Set<string>();
   private timers: NodeJS.Timeout[] = [];
 
-  constructor(private readonly options: LocalRecordsOptions) {}
+  constructor(private readonly options: LocalRecordsOptions) {
+    this.versions = new NamedVersions(options.policySets);
+  }
 
   /** Settles what the process before left open; while that cannot be done, it is tried again. */
   async start(): Promise<void> {
@@ -332,7 +267,7 @@ export class LocalRecords {
   private async takeItems(sent: SentRecords, open: OpenClaim, asker: Asker, options: TakingOptions): Promise<Taking> {
     const { endsAt, isGone } = options;
     const taking = new Taking(sent.first);
-    const versions = new RequestVersions();
+    const versions = this.versions.forRequest(asker);
     const items = sent.items[Symbol.iterator]();
     const turns = new Turns();
     let left = sent.count;
@@ -354,7 +289,8 @@ export class LocalRecords {
           if (refusal === undefined) taking.lose(from, end, item);
           else taking.refuse(from, item, refusal, end - from);
         } else {
-          const outcome = await this.decide(item, { instance: sent.instance, number }, asker, versions);
+          const place = { instance: sent.instance, number };
+          const outcome = item instanceof VerdictError ? item : await this.decide(item, place, asker, versions);
           if (outcome === undefined) {
             isLoadLeft = false;
             break;
@@ -388,97 +324,41 @@ export class LocalRecords {
 
   /** The record of what a client decided, decided again; or why it is not taken; undefined where no version may be loaded for it. */
   private async decide(
-    item: SentRecord | VerdictError,
+    item: SentRecord,
     { instance, number }: { readonly instance: string; readonly number: number },
     asker: Asker,
     versions: RequestVersions,
   ): Promise<NewDecisionRecord | VerdictError | undefined> {
     try {
-      if (item instanceof VerdictError) return item;
       const started = performance.now();
       const received = Date.now();
-      const { decidedAt } = item;
-      if (decidedAt > received + mostClockDifferenceMs) return clockOff('decidedAt', decidedAt - received);
-      if (decidedAt < received - forgottenMs) return decidedTooEarly();
-      const { policySet, policyVersion, request: input, answer } = item;
-      // A set that the caller may not use does not exist for it.
-      if (!asker.grants.allows('decide', policySet)) return policySetNotFound(policySet);
-      const set = await this.version(policySet, policyVersion, versions);
-      if (set === undefined || set instanceof VerdictError) return set;
+      const { decidedAt, policySet, policyVersion, request: input, answer } = item;
+      const refusal = refusalOfTime(decidedAt, received);
+      if (refusal !== undefined) return refusal;
+      const found = versions.of(policySet, policyVersion);
+      const named = found instanceof Promise ? await found : found;
+      if (named === undefined || named instanceof VerdictError) return named;
+      const { set, mask } = named;
       const now = input.at === undefined ? decidedAt : requestedClock(set, input.at, asker);
       const request = normaliseRequest(input);
       const evaluated = set.evaluate(request, { now, explain: 'brief' });
       const decided = evaluated instanceof Promise ? await evaluated : evaluated;
       const { decision, reason, errors, obligations } = decided;
+      const { caller, authentication, via } = asker;
       const { requestId = `${instance}-${number}`, traceId, durationUs = 0 } = item;
+      const local: LocalDecision = { instance, number, decidedAt: timeText(decidedAt) };
       const record = this.options.recorder.recordOf(
         set,
-        { request, received, now, started, decision, reason, errors, obligations },
-        { ...asker, requestId, traceId },
-        maskOf(set, this.options.policySets.served(policySet)),
+        { request, received, now, started, durationUs, decision, reason, errors, obligations, local },
+        { caller, authentication, via, requestId, traceId },
+        mask,
       );
-      const disputed = isSame(answer, decided)
-        ? undefined
-        : maskedAnswer(disputedAnswer(answer, item.engineVersion), request, record.request);
-      return {
-        ...record,
-        durationUs: Math.round(durationUs),
-        local: { instance, number, decidedAt: new Date(decidedAt).toISOString() },
-        disputed,
-      };
+      if (isSame(answer, decided)) return record;
+      return { ...record, disputed: maskedAnswer(disputedAnswer(answer, item.engineVersion), request, record.request) };
     } catch (error) {
       if (error instanceof VerdictError && error.status < 500) return error;
       throw error;
     }
-  }
-
-  /** The version of a set; why it takes no records; or undefined where the request has no load left. */
-  private async version(
-    name: string,
-    version: string,
-    versions: RequestVersions,
-  ): Promise<ServedPolicySet | VerdictError | undefined> {
-    const key = JSON.stringify([name, version]);
-    const serving = this.options.policySets.served(name);
-    const refusal = versions.refused.get(key);
-    if (refusal !== undefined) return refusal;
-    let set = serving?.version === version ? serving : this.known.get(key)?.deref();
-    if (set === undefined) {
-      if (versions.loads === mostLoads) return undefined;
-      versions.loads++;
-      try {
-        set = await this.load(name, version);
-      } catch (error) {
-        if (!(error instanceof VerdictError) || error.status >= 500) throw error;
-        // To find that there is none takes no load.
-        if (error.code === 'policy_version_not_found') versions.loads--;
-        versions.refused.set(key, error);
-        return error;
-      }
-    }
-    if (set.compiled.manifest.local === undefined) {
-      const refused = localNotAllowed(name);
-      versions.refused.set(key, refused);
-      return refused;
-    }
-    if (set !== serving) this.know(key, set);
-    return set;
-  }
-
-  private know(key: string, set: ServedPolicySet): void {
-    this.known.delete(key);
-    this.known.set(key, new WeakRef(set));
-    for (const oldest of this.known.keys()) {
-      if (this.known.size <= knownVersions) break;
-      this.known.delete(oldest);
-    }
-  }
-
-  /** One at a time for all callers: it takes memory and processor time. */
-  private load(name: string, version: string): Promise<ServedPolicySet> {
-    const loaded = this.loading.then(() => this.options.policySets.version(name, version));
-    this.loading = loaded.catch(() => undefined);
-    return loaded;
   }
 
   private tell(taking: Taking, instance: string, { caller }: Asker): void {
@@ -527,157 +407,8 @@ export class LocalRecords {
   }
 }
 
-/** The versions that a request named. None is kept: a request may name as many as it has records. */
-class RequestVersions {
-  /** How many were loaded. */
-  loads = 0;
-  /** Why those are not taken that are not. */
-  readonly refused = new Map<string, VerdictError>();
-}
-
-/** What becomes of the items of a request. */
-class Taking {
-  disputed = 0;
-  recorded = 0;
-  repeated = 0;
-  /** Whether all items were taken. */
-  isAll = false;
-  private readonly losses: {
-    readonly number: number;
-    readonly records: number;
-    readonly from: number;
-    readonly to: number;
-  }[] = [];
-  private readonly refusals: (RefusedRecord & { readonly records: number; readonly at: number })[] = [];
-
-  /** @param next all numbers before are taken */
-  constructor(public next: number) {}
-
-  add(records: readonly NewDecisionRecord[], next: number): void {
-    this.next = next;
-    this.recorded += records.length;
-    this.disputed += records.filter(({ disputed }) => disputed !== undefined).length;
-  }
-
-  lose(number: number, end: number, { from, to }: SentLoss): void {
-    this.losses.push({ number, records: end - number, from, to });
-  }
-
-  refuse(number: number, item: SentItem, { code, detail }: VerdictError, records = 1): void {
-    const now = Date.now();
-    this.refusals.push({
-      number,
-      code,
-      message: detail,
-      records,
-      at: 'decidedAt' in item ? Math.min(item.decidedAt, now) : now,
-    });
-  }
-
-  /** Those whose number was reached: what follows comes again. */
-  get refused(): RefusedRecord[] {
-    return this.refusals.flatMap(({ at: _, records: __, ...refused }) => (refused.number < this.next ? [refused] : []));
-  }
-
-  get lost(): number {
-    return this.reachedLosses.reduce((sum, { records }) => sum + records, 0);
-  }
-
-  /** The gaps that this comes to: one of what was lost, one of what was refused. */
-  get missing(): MissingRecords[] {
-    const missing: MissingRecords[] = [];
-    const { lost, reachedLosses } = this;
-    if (lost > 0) {
-      const since = Math.min(...reachedLosses.map(({ from }) => from));
-      missing.push({ lost, since, until: Math.max(...reachedLosses.map(({ to }) => to)), cause: 'lost_by_client' });
-    }
-    const refusals = this.refusals.filter(({ number }) => number < this.next);
-    if (refusals.length > 0) {
-      const times = refusals.map(({ at }) => at);
-      const refused = refusals.reduce((sum, { records }) => sum + records, 0);
-      const [since, until] = [Math.min(...times), Math.max(...times)];
-      missing.push({ lost: refused, since, until, cause: 'refused_from_client' });
-    }
-    return missing;
-  }
-
-  private get reachedLosses() {
-    return this.losses.filter(({ number }) => number < this.next);
-  }
-}
-
-/** Whether a client's answer is what the policy says: the decision, its code and rule, the codes of errors, obligations. */
-function isSame(answer: SentRecord['answer'], decided: EngineDecision): boolean {
-  return (
-    answer.decision === decided.decision &&
-    (answer.reason.code as ReasonCode) === decided.reason.code &&
-    isSameList(answer.reason.rule, decided.reason.rule) &&
-    isSameList(
-      answer.errors.map(({ code }) => code),
-      decided.errors.map(({ code }) => code),
-    ) &&
-    ((answer.obligations.length === 0 && decided.obligations.length === 0) ||
-      canonicalJson(answer.obligations) === canonicalJson(decided.obligations))
-  );
-}
-
-function isSameList(a: readonly string[] | undefined, b: readonly string[] | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return a.length === b.length && a.every((each, place) => each === b[place]);
-}
-
-/** The version that a client names may be one that hid less: what the one hides that serves now is hidden, too. */
-function maskOf(set: ServedPolicySet, serving: ServedPolicySet | undefined): Mask {
-  // A hash of a hash would not be found by the value.
-  if (serving === undefined || isDeepStrictEqual(rulesOf(set), rulesOf(serving))) return set.mask;
-  return (request) => serving.mask(set.mask(request));
-}
-
-function rulesOf({ compiled }: ServedPolicySet): MaskRules {
-  return compiled.manifest.decisionLog;
-}
-
-function disputedAnswer(answer: SentRecord['answer'], engineVersion: string): DisputedAnswer {
-  const { decision, reason, errors, obligations } = answer;
-  return {
-    decision,
-    reason: { code: reason.code, ...(reason.rule !== undefined && { rule: reason.rule }) },
-    errors: errors.map(({ code }) => code),
-    obligations,
-    engineVersion,
-  };
-}
-
 function nameOf({ cause, since }: MissingRecords): string {
   return `${cause} ${since}`;
-}
-
-/** No instance is remembered for so long: it was recorded before, or its time is made up. */
-function decidedTooEarly(): VerdictError {
-  const detail = `decidedAt is more than ${forgottenMs / 86_400_000} days behind the service's clock`;
-  return new VerdictError('clock_off', `The decision is too old: ${detail}.`, {
-    errors: [{ pointer: '/decidedAt', detail }],
-  });
-}
-
-/** Its numbers are used up all the same. */
-function refusalOfLoss({ from, to }: SentLoss, now: number): VerdictError | undefined {
-  if (from < 0 || from > to)
-    return new VerdictError('invalid_request', 'The times of the loss are before 1970, or not in their order.');
-  return to > now + mostClockDifferenceMs ? clockOff('to', to - now) : undefined;
-}
-
-function refuseClock(sentAt: number, now: number): void {
-  if (Math.abs(sentAt - now) > mostClockDifferenceMs) throw clockOff('sentAt', sentAt - now);
-}
-
-/** @param aheadMs how far it is ahead of the service's clock, in milliseconds */
-function clockOff(member: 'sentAt' | 'decidedAt' | 'to', aheadMs: number): VerdictError {
-  const off = `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'} the service's clock`;
-  const detail = `${member} is ${off}; it may be ${mostClockDifferenceMs / 1_000} s off`;
-  return new VerdictError('clock_off', `The clock of the client is wrong: ${detail}.`, {
-    errors: [{ pointer: `/${member}`, detail }],
-  });
 }
 
 function recordsMissing(first: number, next: number): VerdictError {
@@ -688,11 +419,4 @@ function recordsMissing(first: number, next: number): VerdictError {
 function inProgress(): VerdictError {
   const detail = 'Records of this instance are being taken by another request or replica, or by one that has ended.';
   return new VerdictError('records_in_progress', detail, { retryAfter: 1 });
-}
-
-function localNotAllowed(name: string): VerdictError {
-  return new VerdictError(
-    'local_not_allowed',
-    `The policy set "${name}" does not let clients decide in their own processes.`,
-  );
 }
