@@ -15,6 +15,7 @@ export const errorTable = {
   denied: { status: 403, title: 'The policy does not allow this' },
   ambiguous_path: { status: 403, title: 'The path can be read in more than one way' },
   unmapped_path: { status: 403, title: 'The gateway mapping does not take this request' },
+  unreadable_body: { status: 403, title: 'The body of the request cannot be read' },
   local_not_allowed: { status: 403, title: 'The policy set is not for decisions elsewhere' },
   not_found: { status: 404, title: 'Nothing is here' },
   policy_set_not_found: { status: 404, title: 'There is no such policy set' },

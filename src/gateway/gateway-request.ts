@@ -6,10 +6,9 @@ import type {
   GatewayEntity,
   GatewayMapping,
   GatewayRoute,
-  GatewaySource,
-  GatewayTemplate,
   PathPart,
 } from '../core/manifest/gateway-mapping.js';
+import type { GatewaySource, GatewayTemplate } from '../core/manifest/gateway-template.js';
 import { faultInName } from '../core/names.js';
 import type { DecisionRequest, Entity, Json, JsonObject } from '../core/request.js';
 import { type RequestPath, readRequestPath } from './request-path.js';
@@ -23,7 +22,18 @@ export interface GatewayRequest {
   readonly clientAddress: string;
   /** Headers by their names in lower case. */
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  /** The name in the client's certificate, by a gateway that is believed. */
+  readonly certificate?: string | undefined;
+  /** Undefined if no template names a part of it. */
+  readonly body?: GatewayBody | undefined;
+  /** What the gateway's configuration says of the route. */
+  readonly route?: Readonly<Record<string, string>>;
+  /** What other filters of the gateway found out, by their names. */
+  readonly metadata?: Readonly<Record<string, Json>>;
 }
+
+/** A body; `value` is undefined if the request has none. */
+export type GatewayBody = { readonly value: Json | undefined } | { readonly fault: string };
 
 /** The user, as a verified token or a trusted proxy names it. */
 export interface GatewayIdentity {
@@ -34,7 +44,7 @@ export interface GatewayIdentity {
 
 /** Why no question could be made of a request. */
 export interface GatewayRefusal {
-  readonly refused: 'unauthenticated' | 'ambiguous_path' | 'unmapped_path';
+  readonly refused: 'unauthenticated' | 'ambiguous_path' | 'unmapped_path' | 'unreadable_body';
   readonly detail: string;
 }
 
@@ -61,10 +71,7 @@ export function gatewayQuestion(
   const subject = values.entity(mapping.subject);
   const resource = values.entity(found.route.resource);
   const attributes = values.attributes(mapping.attributes);
-  // The server behind the gateway may read another text.
-  if (values.unreadable !== undefined) {
-    return { refused: 'ambiguous_path', detail: `The query parameter ${values.unreadable} cannot be read.` };
-  }
+  if (values.refusal !== undefined) return values.refusal;
   if (subject === undefined)
     return { refused: 'unauthenticated', detail: 'The identity lacks what the subject is named by.' };
   if (resource === undefined)
@@ -78,8 +85,44 @@ export function gatewayQuestion(
   const sent = [subject.attributes, resource.attributes, attributes].some(
     (each) => each !== undefined && pointerToRounded(each) !== undefined,
   );
-  if (sent) return { refused: 'unauthenticated', detail: 'The identity holds an integer that is not exact.' };
+  if (sent)
+    return { refused: 'unauthenticated', detail: 'The identity, or the metadata, holds an integer that is not exact.' };
   return { subject, action: { name: action }, resource, ...(attributes !== undefined && { attributes }) };
+}
+
+export interface ForwardedHeaders {
+  readonly set: readonly (readonly [name: string, value: string])[];
+  readonly remove: readonly string[];
+}
+
+const nothingForwarded: ForwardedHeaders = Object.freeze({ set: [], remove: [] });
+
+/**
+ * The headers that the server behind the gateway gets, and those that it must not see: what the mapping removes, and
+ * what it sets without a value for this request, since the client may have sent that header.
+ */
+export function forwardedHeaders(
+  { forward, paths, anonymous }: GatewayMapping,
+  request: GatewayRequest,
+  identity: GatewayIdentity | undefined,
+): ForwardedHeaders {
+  if (forward.set.size === 0 && forward.remove.length === 0) return nothingForwarded;
+  const path = readRequestPath(request.target, paths);
+  const user = identity ?? (anonymous === undefined ? undefined : { id: anonymous });
+  const set: (readonly [string, string])[] = [];
+  const remove = forward.remove.filter((name) => !forward.set.has(name));
+  for (const [name, template] of forward.set) {
+    let value: string | undefined;
+    if (typeof path !== 'string' && user !== undefined) {
+      const values = new Values(request, path, new Map(), user);
+      const text = values.text(template);
+      // A part that cannot be read is a part that is missing.
+      value = values.refusal === undefined ? text : undefined;
+    }
+    if (value === undefined || value === '') remove.push(name);
+    else set.push([name, value]);
+  }
+  return { set, remove };
 }
 
 function namesFault({ type = '', id }: Entity): boolean {
@@ -122,8 +165,8 @@ function matchPath(parts: readonly PathPart[], segments: readonly string[]): Var
 
 /** The parts of a request that templates can name. */
 class Values {
-  /** The first parameter of the query that a template named and whose value cannot be read. */
-  unreadable: string | undefined;
+  /** Why the first part that a template named cannot be read. The server behind the gateway may read something else. */
+  refusal: GatewayRefusal | undefined;
 
   constructor(
     private readonly request: GatewayRequest,
@@ -152,7 +195,7 @@ class Values {
     return Object.keys(attributes).length === 0 ? undefined : attributes;
   }
 
-  private text(template: GatewayTemplate): string | undefined {
+  text(template: GatewayTemplate): string | undefined {
     let text = '';
     for (const part of template) {
       const value = typeof part === 'string' ? part : this.value(part);
@@ -169,6 +212,12 @@ class Values {
         return this.identity.id;
       case 'token':
         return claim(this.identity.claims, name);
+      case 'body':
+        return this.ofBody(name);
+      case 'route':
+        return memberAt(request.route, name);
+      case 'metadata':
+        return memberAt(request.metadata, name);
       case 'request':
         return this.ofRequest(name);
       case 'path':
@@ -180,7 +229,7 @@ class Values {
         return typeof value === 'object' ? [...value] : value;
       }
       case 'client':
-        return request.clientAddress;
+        return name === 'address' ? request.clientAddress : request.certificate;
       default:
         return kind satisfies never;
     }
@@ -189,8 +238,23 @@ class Values {
   private ofQuery(name: string): Json | undefined {
     const values = this.path.query.filter((parameter) => parameter.name === name).map(({ value }) => value);
     const texts = values.map(({ text }) => text).filter((text) => text !== undefined);
-    if (texts.length < values.length) this.unreadable ??= name;
+    if (texts.length < values.length) {
+      this.refusal ??= { refused: 'ambiguous_path', detail: `The query parameter ${name} cannot be read.` };
+    }
     return texts.length > 1 ? texts : texts[0];
+  }
+
+  private ofBody(name: string): Json | undefined {
+    const body = this.request.body ?? { value: undefined };
+    if ('fault' in body) {
+      this.refusal ??= { refused: 'unreadable_body', detail: body.fault };
+      return undefined;
+    }
+    const value = name === '' ? body.value : memberAt(body.value, name);
+    if (value !== undefined && pointerToRounded(value) !== undefined) {
+      this.refusal ??= { refused: 'unreadable_body', detail: 'The body holds an integer that is not exact.' };
+    }
+    return value;
   }
 
   private ofRequest(name: string): string | undefined {
@@ -218,4 +282,18 @@ function claim(claims: Readonly<Record<string, unknown>> | undefined, name: stri
     value = (value as Record<string, unknown>)[step];
   }
   return value as Json;
+}
+
+/**
+ * What is found step by step. A name may hold dots itself (`envoy.filters.http.jwt_authn`); the longest one that is there
+ * counts.
+ */
+function memberAt(value: unknown, path: string): Json | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  if (Object.hasOwn(value, path)) return (value as Record<string, Json>)[path];
+  for (let dot = path.lastIndexOf('.'); dot > 0; dot = path.lastIndexOf('.', dot - 1)) {
+    const name = path.slice(0, dot);
+    if (Object.hasOwn(value, name)) return memberAt((value as Record<string, unknown>)[name], path.slice(dot + 1));
+  }
+  return undefined;
 }

@@ -12,6 +12,7 @@ import { Pdp } from '../pdp/pdp.js';
 import { PdpModule } from '../pdp/pdp.module.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
 import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
+import { registerEnvoyRoutes } from './envoy/envoy-routes.js';
 import { registerForwardAuthRoutes } from './forward-auth-routes.js';
 
 /**
@@ -45,7 +46,9 @@ export class GatewayModule implements OnModuleInit, OnApplicationShutdown {
   onModuleInit(): void {
     const { pdp, policySets, freshSets, userTokens } = this;
     const limits = httpLimitsOf(this.config);
-    registerForwardAuthRoutes(fastifyOf(this.host), { pdp, policySets, freshSets, userTokens, limits });
+    const services = { pdp, policySets, freshSets, userTokens, limits };
+    registerForwardAuthRoutes(fastifyOf(this.host), services);
+    registerEnvoyRoutes(fastifyOf(this.host), { ...services, bodyBytes: limits.bodyBytes });
   }
 
   onApplicationShutdown(): void {

@@ -35,6 +35,8 @@ declare module 'fastify' {
     lists?: BodyOfLists;
     /** Gateways ask here about another client's request and pass on its `Authorization` header. */
     forGateways?: boolean;
+    /** Path and query, behind what the route is called, and the body are those of the client that a gateway asks about. */
+    clientTarget?: boolean;
     /** People open it in a browser: without a credential they get a page to sign in. */
     isPage?: boolean;
     /** A POST that needs no body, only its content type. */

@@ -300,18 +300,20 @@ export class Gate {
   }
 }
 
-/**
- * Announced length of the body in bytes. 0 for requests of gateways: their `Content-Length` is that of the client's
- * request, whose body does not come here.
- */
-function announcedBytes({ headers, routeOptions }: FastifyRequest): number {
-  return routeOptions.config.forGateways === true ? 0 : Number(headers['content-length'] ?? 0);
+/** True for a gateway's request with the `Content-Length` of its client's request, whose body does not come here. */
+function hasForeignLength({ routeOptions: { config } }: FastifyRequest): boolean {
+  return config.forGateways === true && config.clientTarget !== true;
+}
+
+/** Announced length of the body in bytes. */
+function announcedBytes(request: FastifyRequest): number {
+  return hasForeignLength(request) ? 0 : Number(request.headers['content-length'] ?? 0);
 }
 
 /** Bytes to reserve for a body: the announced length, or the largest that the route accepts. 0 for small bodies. */
 function largeBodyBytes(request: FastifyRequest): number {
   const { headers, routeOptions } = request;
-  if (headers['transfer-encoding'] !== undefined && routeOptions.config.forGateways !== true) {
+  if (headers['transfer-encoding'] !== undefined && !hasForeignLength(request)) {
     return routeOptions.bodyLimit ?? 0;
   }
   const bytes = Math.min(announcedBytes(request), routeOptions.bodyLimit ?? 0);

@@ -29,7 +29,9 @@ export function routableTarget(target: string): string {
  * @returns `invalid_request` with a pointer to the parameter; `malformed_request` where the path has none
  */
 export function refusalOfTarget(request: FastifyRequest): VerdictError | undefined {
-  const { originalUrl } = request;
+  const { originalUrl, routeOptions } = request;
+  // What a gateway's client asks for: the server behind the gateway may take it, and the gateway's mapping judges it.
+  if (routeOptions.config?.clientTarget === true) return undefined;
   return originalUrl.includes('%') ? (faultInPath(originalUrl, request) ?? faultInQuery(originalUrl)) : undefined;
 }
 

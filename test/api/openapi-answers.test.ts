@@ -258,6 +258,8 @@ describe('what is answered is what the OpenAPI document says', () => {
     ['get /metrics', 200, '/metrics'],
     ['get /v1/gateway/forward-auth', 400, '/v1/gateway/forward-auth'],
     ['get /sets/{set}/v1/gateway/forward-auth', 400, '/sets/invoices/v1/gateway/forward-auth'],
+    ['get /v1/gateway/envoy', 401, '/v1/gateway/envoy'],
+    ['get /sets/{set}/v1/gateway/envoy', 401, '/sets/invoices/v1/gateway/envoy'],
   ])('%s: %i for %s %j', async (operation, status, url, body) => {
     await expectAsDocumented(
       operation,

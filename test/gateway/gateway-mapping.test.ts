@@ -131,7 +131,26 @@ attributes: { host: "\${request.host}", region: "\${query.region}", channel: web
 describe('a gateway mapping', () => {
   it.each([
     ['{ subjects: {} }', 'gateway has no "subjects"'],
-    ['{ identity: { header: X-User } }', 'gateway.identity needs a header and the proxies that it is believed from'],
+    [
+      '{ identity: { header: X-User } }',
+      'gateway.identity needs a header or the certificate, and the proxies that it is believed from',
+    ],
+    [
+      '{ identity: { certificate: false, proxies: [edge] } }',
+      'gateway.identity needs a header or the certificate, and the proxies that it is believed from',
+    ],
+    [
+      '{ identity: { certificate: "yes", proxies: [edge], header: a } }',
+      'gateway.identity.certificate must be true or false',
+    ],
+    ['{ forward: { sets: {} } }', 'gateway.forward has no "sets"'],
+    ['{ forward: { set: { "a b": x } } }', '"a b" is not the name of a header'],
+    ['{ forward: { set: { Host: x } } }', 'gateway.forward cannot change the header "host"'],
+    ['{ forward: { set: { X-Verdict-Subject: x } } }', 'gateway.forward cannot change the header "x-verdict-subject"'],
+    ['{ forward: { set: { X-A: "${path.id}" } } }', 'the path of this route has no "id"'],
+    ['{ forward: { remove: [Content-Length] } }', 'gateway.forward cannot change the header "content-length"'],
+    ['{ attributes: { a: "${route}" } }', '"route" names nothing of route'],
+    ['{ attributes: { a: "${client.name}" } }', '"client.name" names nothing of client'],
     ['{ identity: { header: "X User", proxies: [edge] } }', '"x user" is not the name of a header'],
     ['{ maxStaleness: 30 }', 'gateway.maxStaleness must be a text'],
     ['{ maxStaleness: "30" }', '"30" is not a duration'],

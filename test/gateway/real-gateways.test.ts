@@ -2,11 +2,11 @@
  * NGINX, Caddy and HAProxy as Debian has them, each with the configuration that docs/gateways.md shows, between a client and
  * a small upstream. A program that is not installed is skipped, unless `VERDICT_TEST_REQUIRE=all`.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request as httpRequest, type IncomingHttpHeaders, type Server } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -14,6 +14,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BuiltService, freePort, startBuiltService } from '../authzen/built-service.js';
 import { idModel } from '../models.js';
 import { type Issuer, startIssuer } from '../security/world.js';
+import { isInstalled, pathWithSbin, required, untilOpen } from './programs.js';
 
 const page = readFileSync(new URL('../../docs/gateways.md', import.meta.url), 'utf8');
 
@@ -80,19 +81,6 @@ http { access_log off; ${paths.join(' ')} server { listen 127.0.0.1:${port};\n${
     },
   },
 ];
-
-const pathWithSbin = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`;
-
-function isInstalled(command: string): boolean {
-  try {
-    execFileSync('sh', ['-c', `command -v ${command}`], { env: { PATH: pathWithSbin } });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-const required = process.env.VERDICT_TEST_REQUIRE === 'all';
 
 describe.each(gateways)('$name', ({ name, command, configure }) => {
   const missing = !isInstalled(command) && !required;
@@ -271,19 +259,3 @@ describe.each(gateways)('$name', ({ name, command, configure }) => {
     expect(reached).toEqual([]);
   });
 });
-
-async function untilOpen(port: number, failure: () => string | false): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const text = failure();
-    if (text !== false) throw new Error(`the gateway did not start: ${text}`);
-    const socket = connect(port, '127.0.0.1');
-    const open = await once(socket, 'connect').then(
-      () => true,
-      () => false,
-    );
-    socket.destroy();
-    if (open) return;
-    await delay(50);
-  }
-  throw new Error('the gateway does not listen');
-}

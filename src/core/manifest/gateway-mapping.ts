@@ -5,19 +5,12 @@
 
 import { durationPattern } from '../duration.js';
 import { cut, quote } from '../quote.js';
+import { type GatewayForward, noForward, readForward } from './gateway-forward.js';
 import { defaultPathReading, type PathReading, readPathReading } from './gateway-paths.js';
-import { templatePieces } from './template-text.js';
+import { type GatewaySource, type GatewayTemplate, readTemplate } from './gateway-template.js';
+import { isHeaderName } from './header-name.js';
 import type { YamlNode } from './yaml-document.js';
 
-export const gatewaySources = ['identity', 'token', 'request', 'path', 'query', 'headers', 'client'] as const;
-
-/** `token.realm.roles` → kind `token`, name `realm.roles`; of `identity` the name is empty. */
-export interface GatewaySource {
-  readonly kind: (typeof gatewaySources)[number];
-  readonly name: string;
-}
-
-export type GatewayTemplate = readonly (string | GatewaySource)[];
 export type GatewayAttributes = ReadonlyMap<string, GatewayTemplate>;
 
 /** A part of a path: a literal segment, one named segment, or all remaining segments under a name. */
@@ -41,10 +34,19 @@ export interface GatewayEntity {
   readonly attributes: GatewayAttributes;
 }
 
+/** By what a gateway may name the user, beside a token that is verified here; one of both at least. */
+export interface TrustedIdentity {
+  /** The header, in lower case, that names the user. */
+  readonly header: string | undefined;
+  /** True if the certificate that the client showed to the gateway names the user. */
+  readonly certificate: boolean;
+  /** The names of the callers that are believed. */
+  readonly proxies: ReadonlySet<string>;
+}
+
 export interface GatewayMapping {
   readonly subject: GatewayEntity;
-  /** The header, in lower case, that names the user, and the names of the callers that may send it. */
-  readonly identity: { readonly header: string; readonly proxies: ReadonlySet<string> } | undefined;
+  readonly identity: TrustedIdentity | undefined;
   /** The subject's id for requests without an identity; undefined: they are refused. */
   readonly anonymous: string | undefined;
   /** Actions by method. A method without an entry is its own action. */
@@ -54,8 +56,12 @@ export interface GatewayMapping {
   readonly attributes: GatewayAttributes;
   /** Which paths the server behind the gateway treats as equal. */
   readonly paths: PathReading;
+  /** What the server behind the gateway is told. */
+  readonly forward: GatewayForward;
   /** How long ago, such as `30s`, the source of the set may have been confirmed last. Undefined: any time. */
   readonly maxStaleness: string | undefined;
+  /** True if a template names a part of the body. */
+  readonly readsBody: boolean;
 }
 
 const source = (kind: GatewaySource['kind'], name = ''): GatewayTemplate => [{ kind, name }];
@@ -77,7 +83,9 @@ export const defaultGatewayMapping: GatewayMapping = Object.freeze<GatewayMappin
   ],
   attributes: new Map([['ip', source('client', 'address')]]),
   paths: defaultPathReading,
+  forward: noForward,
   maxStaleness: undefined,
+  readsBody: false,
 });
 
 /** Reads `gateway`. A wrong member is reported and gets its default. */
@@ -90,6 +98,7 @@ export function readGatewayMapping(node: YamlNode): GatewayMapping {
     'routes',
     'attributes',
     'paths',
+    'forward',
     'maxStaleness',
   ] as const;
   const members = node.knownMembers('gateway', keys);
@@ -97,7 +106,7 @@ export function readGatewayMapping(node: YamlNode): GatewayMapping {
   if (members === undefined) return fallback;
   const { subject, identity, anonymous, actions, routes, attributes } = members;
   const paths = members.paths === undefined ? fallback.paths : readPathReading(members.paths);
-  return Object.freeze({
+  const mapping = {
     subject: subject === undefined ? fallback.subject : readEntity(subject, 'gateway.subject', fallback.subject, []),
     identity: identity === undefined ? undefined : readIdentity(identity),
     anonymous: anonymous?.text('gateway.anonymous'),
@@ -105,8 +114,20 @@ export function readGatewayMapping(node: YamlNode): GatewayMapping {
     routes: routes === undefined ? fallback.routes : readRoutes(routes, paths),
     attributes: attributes === undefined ? fallback.attributes : readAttributes(attributes, 'gateway.attributes', []),
     paths,
+    forward: members.forward === undefined ? noForward : readForward(members.forward),
     maxStaleness: members.maxStaleness === undefined ? undefined : readMaxStaleness(members.maxStaleness),
-  });
+  };
+  return Object.freeze({ ...mapping, readsBody: namesBody(mapping) });
+}
+
+function namesBody({ subject, routes, attributes, forward }: Omit<GatewayMapping, 'readsBody'>): boolean {
+  const entities = [subject, ...routes.map(({ resource }) => resource)];
+  const templates = [
+    ...entities.flatMap(({ type, id, attributes }) => [type, id, ...attributes.values()]),
+    ...attributes.values(),
+    ...forward.set.values(),
+  ];
+  return templates.flat().some((part) => typeof part !== 'string' && part.kind === 'body');
 }
 
 function readMaxStaleness(node: YamlNode): string | undefined {
@@ -115,22 +136,23 @@ function readMaxStaleness(node: YamlNode): string | undefined {
   return node.refuse('wrong_value', `${quote(text)} is not a duration`, 'for example 30s');
 }
 
-function readIdentity(node: YamlNode): GatewayMapping['identity'] {
-  const members = node.knownMembers('gateway.identity', ['header', 'proxies']);
+function readIdentity(node: YamlNode): TrustedIdentity | undefined {
+  const members = node.knownMembers('gateway.identity', ['header', 'certificate', 'proxies']);
   if (members === undefined) return undefined;
-  if (members.header === undefined || members.proxies === undefined) {
-    const hint = 'for example { header: X-Forwarded-User, proxies: [edge] }';
+  const certificate = members.certificate?.flag('gateway.identity.certificate') ?? false;
+  if ((members.header === undefined && !certificate) || members.proxies === undefined) {
+    const hint = 'for example { header: X-Forwarded-User, proxies: [edge] } or { certificate: true, proxies: [edge] }';
     return node.refuse(
       'missing_value',
-      'gateway.identity needs a header and the proxies that it is believed from',
+      'gateway.identity needs a header or the certificate, and the proxies that it is believed from',
       hint,
     );
   }
-  const header = members.header.text('gateway.identity.header')?.toLowerCase();
+  const header = members.header?.text('gateway.identity.header')?.toLowerCase();
   const proxies = members.proxies.texts('gateway.identity.proxies');
-  if (header === undefined || proxies === undefined) return undefined;
-  if (/^[!#$%&'*+.^`|~\w-]+$/.test(header)) return { header, proxies: new Set(proxies) };
-  return members.header.refuse('wrong_value', `${quote(header)} is not the name of a header`);
+  if ((members.header !== undefined && header === undefined) || proxies === undefined) return undefined;
+  if (header === undefined || isHeaderName(header)) return { header, certificate, proxies: new Set(proxies) };
+  return members.header?.refuse('wrong_value', `${quote(header)} is not the name of a header`);
 }
 
 function readActions(node: YamlNode): ReadonlyMap<string, string> {
@@ -227,52 +249,4 @@ function readAttributes(node: YamlNode, what: string, names: readonly string[]):
     else if (template !== undefined) attributes.set(name, template);
   }
   return attributes;
-}
-
-function readTemplate(node: YamlNode, what: string, names: readonly string[]): GatewayTemplate | undefined {
-  const text = node.text(what);
-  if (text === undefined) return undefined;
-  const template = parseTemplate(text);
-  if (typeof template === 'string') {
-    return node.refuse('bad_template', template, `a part begins with ${gatewaySources.join(', ')}`);
-  }
-  for (const part of template) {
-    if (typeof part !== 'string' && part.kind === 'path' && !names.includes(part.name)) {
-      node.refuse('bad_template', `the path of this route has no ${quote(part.name)}`);
-    }
-  }
-  return template;
-}
-
-const namesOf: { readonly [kind in GatewaySource['kind']]?: readonly string[] } = {
-  identity: [''],
-  request: ['method', 'path', 'host', 'scheme'],
-  client: ['address'],
-};
-
-/**
- * Reads a text with parts.
- *
- *     parseTemplate('order-${path.id}')   // ['order-', { kind: 'path', name: 'id' }]
- *
- * @returns a text that says what is wrong with a part
- */
-export function parseTemplate(text: string): GatewayTemplate | string {
-  const parts: (string | GatewaySource)[] = [];
-  for (const piece of templatePieces(text)) {
-    if (piece.kind === 'fault') return piece.text;
-    if (piece.kind === 'text') {
-      parts.push(piece.text);
-      continue;
-    }
-    const part = piece.text;
-    const dot = part.indexOf('.');
-    const kind = gatewaySources.find((each) => each === (dot < 0 ? part : part.slice(0, dot)));
-    const name = dot < 0 ? '' : part.slice(dot + 1);
-    if (kind === undefined) return `${quote(part)} is not a part of a gateway's request`;
-    const known = namesOf[kind];
-    if (known === undefined ? name === '' : !known.includes(name)) return `${quote(part)} names nothing of ${kind}`;
-    parts.push({ kind, name: kind === 'headers' ? name.toLowerCase() : name });
-  }
-  return parts;
 }

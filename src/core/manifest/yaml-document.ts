@@ -161,6 +161,11 @@ export class YamlNode {
     return this.refuse('wrong_value', `${what} must be one of ${values.join(', ')}, not ${quote(text)}`);
   }
 
+  flag(what: string): boolean | undefined {
+    const value = isScalar(this.node) ? this.node.value : undefined;
+    return typeof value === 'boolean' ? value : this.refuse('wrong_type', `${what} must be true or false`);
+  }
+
   positiveInteger(what: string): number | undefined {
     const value = isScalar(this.node) ? this.node.value : undefined;
     if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return value;

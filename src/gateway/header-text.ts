@@ -1,0 +1,6 @@
+/** Percent-encodes everything but printable ASCII without `%`, so that decoding gives the text back. */
+export function headerText(text: string): string {
+  // A lone surrogate, which a token can hold, cannot be encoded.
+  const wellFormed = Buffer.from(text).toString();
+  return wellFormed.replace(/[^\x21-\x24\x26-\x7e]+/g, encodeURIComponent);
+}
