@@ -3,7 +3,7 @@
  * hadolint that matter, and its steps are done in folders; what comes out of them runs, as another user where the tests
  * run as root, on files that nobody may write.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,8 +27,21 @@ const only = (keyword: string): Instruction => {
   return found[0]!;
 };
 
+const hasHadolint =
+  process.env.VERDICT_TEST_REQUIRE === 'all' || spawnSync('hadolint', ['--version'], { stdio: 'ignore' }).status === 0;
+if (!hasHadolint) console.warn('hadolint is not installed: its rules are tested as far as they are written here');
+
 describe('the Dockerfile', () => {
   it('is valid', () => expect(validate(text)).toEqual([]));
+
+  it.skipIf(!hasHadolint)('is one in which hadolint finds nothing', () => {
+    const ran = spawnSync('hadolint', ['--no-color', '--failure-threshold', 'style', join(repository, 'Dockerfile')], {
+      encoding: 'utf8',
+    });
+    expect(ran.error).toBeUndefined();
+    expect(ran.stdout).toBe('');
+    expect(ran.status).toBe(0);
+  });
 
   it('names a version of each image, never the latest (DL3006, DL3007)', () => {
     const names = new Set(stages.map(({ name }) => name));
