@@ -51,6 +51,7 @@ const proofs = {
     command: vitest('test/packages/local-swaps.test.ts', 'test/operations/local-decisions.test.ts'),
     env: { VERDICT_TEST_SWAPS: '500', VERDICT_TEST_KILLS: '50' },
   },
+  helm: { command: ['node', 'test/deploy/chart/with-helm.mjs'], env: { VERDICT_TEST_HELM: 'required' } },
   postgres: { command: ['node', 'test/postgres-versions.mjs'] },
   openapi: { command: vitest('test/api/schemathesis.test.ts'), env: { VERDICT_TEST_SCHEMATHESIS_EXAMPLES: '100' } },
   abuse: { command: ['npm', 'run', 'abuse'] },
