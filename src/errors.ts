@@ -9,6 +9,9 @@ export const errorTable = {
   bundle_refused: { status: 400, title: 'The bundle cannot be taken' },
   no_policy_set: { status: 400, title: 'No policy set was named and there is no default' },
   unknown_revision: { status: 400, title: 'The policy set never had the demanded revision' },
+  token_unknown: { status: 400, title: 'The policy set declares no such token' },
+  token_invalid: { status: 400, title: 'A token of the question is not accepted' },
+  token_expired: { status: 400, title: 'A token of the question has expired' },
   no_revision: { status: 400, title: 'The policy set has no revisions that could be demanded' },
   unauthenticated: { status: 401, title: 'Authentication is required' },
   forbidden: { status: 403, title: 'The caller may not do this' },
@@ -60,6 +63,7 @@ export const errorTable = {
   batch_out_of_time: { status: 503, title: 'The time of the batch was not enough' },
   decision_log_unavailable: { status: 503, title: 'The decision cannot be recorded' },
   database_unavailable: { status: 503, title: 'The database cannot be read or written' },
+  token_issuer_unavailable: { status: 503, title: 'The tokens of the question cannot be verified now' },
   identity_provider_unavailable: { status: 503, title: 'The caller cannot be identified now' },
   shutting_down: { status: 503, title: 'The service is stopping' },
 } as const satisfies Record<string, { status: number; title: string }>;

@@ -1,6 +1,7 @@
 /** The bodies of `/v1/decide` and `/v1/decide/batch`: each class is the type, the validation and the OpenAPI schema. */
 import { IsIn, IsRFC3339 } from 'class-validator';
 import { JSONSchema } from 'class-validator-jsonschema';
+import type { SignedTokens } from '../auth/question-tokens.js';
 import type { Action, Entity, JsonObject } from '../core/request.js';
 import {
   IsAttributes,
@@ -10,6 +11,7 @@ import {
   IsId,
   IsIdOr,
   IsRevisions,
+  IsTokens,
   Optional,
 } from '../http/request-rules.js';
 import type { RevisionsBySet } from '../pdp/demand.js';
@@ -77,6 +79,15 @@ export class AskedRequest {
   ],
 })
 export class DecideRequest extends AskedRequest implements Question {
+  @Optional()
+  @IsTokens()
+  @JSONSchema({
+    description:
+      'Signed tokens (JWT) by the names that the policy set declares. They are verified by the configured issuers; what is ' +
+      'evaluated and recorded are the claims in them, never the tokens.',
+  })
+  readonly tokens?: SignedTokens;
+
   @Optional()
   @IsId()
   @JSONSchema({ description: 'Default: the configured set, the set named default, or the only one.' })

@@ -34,12 +34,16 @@ const decideOperation: Operation = {
   answers: { 200: { description: 'Allowed or denied: only `allowed: true` may go forward.', json: DecisionAnswer } },
   refusals: [
     'malformed_request',
+    'token_unknown',
+    'token_invalid',
+    'token_expired',
     'unknown_revision',
     'no_revision',
     'policy_set_not_found',
     'payload_too_large',
     'policy_set_unavailable',
     'policy_too_old',
+    'token_issuer_unavailable',
   ],
 };
 

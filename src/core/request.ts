@@ -19,13 +19,20 @@ export interface Action {
 
 /**
  * One question in its normal form, as the engine evaluates it and the decision log records it: plain strings have
- * become objects, nothing else was added. It is also a valid request body, so a recorded request can be asked again.
+ * become objects, tokens the claims in them, nothing else was added. Without tokens it is also a valid request body, so a
+ * recorded request can be asked again.
  */
 export interface DecisionRequest {
   readonly subject: Entity;
   readonly action: Action;
   readonly resource: Entity;
   readonly attributes?: JsonObject;
+  readonly tokens?: TokenClaims;
+}
+
+/** The claims of verified tokens by the names that the manifest gives them: never the tokens themselves. */
+export interface TokenClaims {
+  readonly [name: string]: JsonObject;
 }
 
 /** The forms a caller may use: a string stands for the id, or for the action's name. */
@@ -34,6 +41,8 @@ export interface DecisionRequestInput {
   readonly action: string | Action;
   readonly resource: string | Entity;
   readonly attributes?: JsonObject;
+  /** The program that embeds the engine has verified the tokens, and gives the claims that the set reads. */
+  readonly tokens?: TokenClaims;
 }
 
 /**
@@ -44,11 +53,24 @@ export interface DecisionRequestInput {
  *     // { subject: { id: 'alice' }, action: { name: 'read' }, resource: { type: 'doc', id: '1' } }
  */
 export function normaliseRequest(input: DecisionRequestInput): DecisionRequest {
+  return withClaims(normaliseQuestion(input), input.tokens);
+}
+
+/** A request without its tokens, whose claims are not known until they are verified. */
+export type QuestionInput = Omit<DecisionRequestInput, 'tokens'>;
+
+/** As `normaliseRequest`; tokens are left out. */
+export function normaliseQuestion(input: QuestionInput): DecisionRequest {
   const subject = normaliseEntity(input.subject);
   const action = normaliseAction(input.action);
   const resource = normaliseEntity(input.resource);
   const { attributes } = input;
   return attributes === undefined ? { subject, action, resource } : { subject, action, resource, attributes };
+}
+
+/** The request with the claims of its tokens. */
+export function withClaims(request: DecisionRequest, tokens: TokenClaims | undefined): DecisionRequest {
+  return tokens === undefined ? request : { ...request, tokens };
 }
 
 const nothing = Object.freeze({}) as Entity & Action;

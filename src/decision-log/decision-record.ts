@@ -13,7 +13,7 @@ import {
   Time,
 } from '../answers/members.js';
 import type { Diagnostic, Effect, Reason } from '../core/decision.js';
-import type { Action, DecisionRequest, Entity, Json, JsonObject } from '../core/request.js';
+import type { Action, DecisionRequest, Entity, Json, JsonObject, TokenClaims } from '../core/request.js';
 import { RecordErasure } from './erasure/record-erasure.js';
 
 /** A subject or a resource, in the normal form of requests. */
@@ -48,6 +48,12 @@ export class RecordedRequest implements DecisionRequest {
 
   @OpenObject({ optional: true })
   readonly attributes?: JsonObject;
+
+  @OpenObject({
+    optional: true,
+    description: 'The claims of verified tokens, by the names that the policy set gives them.',
+  })
+  readonly tokens?: TokenClaims;
 }
 
 /** Why the stored attributes of an entity are not known. */

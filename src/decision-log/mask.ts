@@ -1,5 +1,5 @@
 import { nameOfStep } from '../core/json-pointer.js';
-import type { Action, DecisionRequest, Entity, Json, JsonObject } from '../core/request.js';
+import type { Action, DecisionRequest, Entity, Json, JsonObject, TokenClaims } from '../core/request.js';
 import { secretName } from './secret-names.js';
 import type { ValueHash } from './value-hash.js';
 
@@ -39,24 +39,31 @@ export function compileMask(rules: MaskRules, hash: ValueHash = () => maskedValu
   for (const pointer of rules.drop) addRule(tree, pointer, 'drop');
   const whole = tree.action !== undefined;
   const rule = (name: string): RuleNode | undefined => (whole ? tree : tree.members.get(name));
-  const [subjectRule, actionRule, resourceRule, attributesRule] = ['subject', 'action', 'resource', 'attributes'].map(
-    rule,
-  );
+  const [subjectRule, actionRule, resourceRule, attributesRule, tokensRule] = [
+    'subject',
+    'action',
+    'resource',
+    'attributes',
+    'tokens',
+  ].map(rule);
 
   return (request) => {
     const subject = maskEntity(request.subject, subjectRule);
     const action = maskAction(request.action, actionRule);
     const resource = maskEntity(request.resource, resourceRule);
     const attributes = maskAttributes(request.attributes, attributesRule);
+    const tokens = request.tokens && maskTokens(request.tokens, tokensRule);
     if (
       subject === request.subject &&
       action === request.action &&
       resource === request.resource &&
-      attributes === request.attributes
+      attributes === request.attributes &&
+      tokens === request.tokens
     ) {
       return request;
     }
-    return attributes === undefined ? { subject, action, resource } : { subject, action, resource, attributes };
+    const masked = attributes === undefined ? { subject, action, resource } : { subject, action, resource, attributes };
+    return tokens === undefined ? masked : { ...masked, tokens };
   };
 }
 
@@ -104,6 +111,17 @@ function maskAttributes(attributes: JsonObject | undefined, rule: RuleNode | und
   if (attributes === undefined || rule?.action === 'drop') return undefined;
   if (rule?.action !== undefined) return Object.fromEntries(Object.keys(attributes).map((name) => [name, maskedValue]));
   return maskMembers(attributes, rule);
+}
+
+/** A token may be called as a secret is: what its claims are called counts. */
+function maskTokens(tokens: TokenClaims, rule: RuleNode | undefined): TokenClaims | undefined {
+  if (rule?.action === 'drop') return undefined;
+  const masked = Object.entries(tokens).map(([name, claims]) => {
+    const own = rule?.action === undefined ? rule?.members.get(name) : rule;
+    return [name, maskAttributes(claims, own)] as const;
+  });
+  if (masked.every(([name, claims]) => claims === tokens[name])) return tokens;
+  return Object.fromEntries(masked.filter((each): each is [string, JsonObject] => each[1] !== undefined));
 }
 
 function maskMembers(object: JsonObject, rule: RuleNode | undefined): JsonObject {

@@ -56,6 +56,7 @@ const columns: Readonly<Record<string, ConditionColumn>> = {
     source: ({ request }, entities) => attributesOfEntity(entities.resourceOf(request)),
   },
   attributes: plain(({ request }, entities) => entities.attributesOf(request)),
+  tokens: plain(({ request }, entities) => entities.tokensOf(request)),
   decision: plain(({ decision }) => decision),
   reason: { value: ({ reason }) => reason.code, source: ({ reason }) => json(reason) },
   errors: plain(({ errors }) => errors),

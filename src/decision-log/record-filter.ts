@@ -183,7 +183,7 @@ export function matchesFilter(record: DecisionRecord, filter: RecordFilter): boo
 
 function mentions(record: DecisionRecord, q: string): boolean {
   const { id, caller, requestId, traceId = '', reason, request, search } = record;
-  const { subject, action, resource, attributes = {} } = request;
+  const { subject, action, resource, attributes = {}, tokens = {} } = request;
   const searched = [
     id,
     caller,
@@ -194,6 +194,7 @@ function mentions(record: DecisionRecord, q: string): boolean {
     action,
     resource,
     attributes,
+    tokens,
     search?.results ?? [],
   ];
   return searched.some((value) => holds(value as Json, q));

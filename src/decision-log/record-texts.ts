@@ -118,12 +118,13 @@ export function wholeText(record: DecisionRecord): string {
 // Each of these puts the members in their order itself, and says so to the compiler: one that is added to the type stops it.
 // JSON.stringify then takes half the time that canonicalJson does.
 
-function requestText({ subject, action, resource, attributes }: DecisionRequest): string {
+function requestText({ subject, action, resource, attributes, tokens }: DecisionRequest): string {
   return ordered({
     action: { attributes: action.attributes, name: action.name } satisfies AllOf<Action>,
     attributes,
     resource: entityOf(resource),
     subject: entityOf(subject),
+    tokens,
   } satisfies { readonly [name in keyof Required<DecisionRequest>]: unknown });
 }
 

@@ -2,7 +2,7 @@
 import { BoundedCache } from '../core/bounded-cache.js';
 import { BindingError } from '../core/policy/binding.js';
 import type { RequestEntities } from '../core/policy/request-entities.js';
-import type { Action, DecisionRequest, Entity, JsonObject } from '../core/request.js';
+import type { Action, DecisionRequest, Entity, JsonObject, TokenClaims } from '../core/request.js';
 import { Turns } from '../turns/turns.js';
 import type { DecisionRecord, UnresolvedCause } from './decision-record.js';
 import type { Expansion } from './expansion.js';
@@ -23,6 +23,7 @@ export interface VersionEntities {
   resourceOf(request: DecisionRequest): ResolvedPart<Entity>;
   /** The top-level attributes. */
   attributesOf(request: DecisionRequest): JsonObject | undefined;
+  tokensOf(request: DecisionRequest): TokenClaims | undefined;
 }
 
 /** The versions that records name. */
@@ -89,6 +90,14 @@ export class MaskedEntities implements VersionEntities {
 
   resourceOf(request: DecisionRequest): ResolvedPart<Entity> {
     return this.resources.of(request);
+  }
+
+  tokensOf({ tokens }: DecisionRequest): TokenClaims | undefined {
+    if (tokens === undefined) return undefined;
+    return this.masks.reduce<TokenClaims | undefined>(
+      (masked, mask) => (masked === undefined ? undefined : mask({ ...nothing, tokens: masked }).tokens),
+      tokens,
+    );
   }
 
   attributesOf({ attributes }: DecisionRequest): JsonObject | undefined {

@@ -58,7 +58,7 @@ export function gatewayQuestion(
   mapping: GatewayMapping,
   request: GatewayRequest,
   identity: GatewayIdentity | undefined,
-): DecisionRequest | GatewayRefusal {
+): Omit<DecisionRequest, 'tokens'> | GatewayRefusal {
   const path = readRequestPath(request.target, mapping.paths);
   if (typeof path === 'string') return { refused: 'ambiguous_path', detail: `The path holds ${path}.` };
   const user = identity ?? (mapping.anonymous === undefined ? undefined : { id: mapping.anonymous });

@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.js';
+import { requestLimitsOf } from '../config/request-limits.js';
 import type { RequestLimits } from '../core/asked/attribute-count.js';
 
 export interface HttpLimits extends RequestLimits {
@@ -10,13 +11,9 @@ export interface HttpLimits extends RequestLimits {
 
 export function httpLimitsOf(config: Config): HttpLimits {
   return {
+    ...requestLimitsOf(config),
     bodyBytes: config.maxBodyBytes,
     batchBytes: config.maxBatchBytes,
-    batchItems: config.maxBatchItems,
-    idLength: config.maxIdLength,
-    attributeDepth: config.maxAttributeDepth,
-    attributeMembers: config.maxAttributeMembers,
-    attributeElements: config.maxAttributeElements,
     batchSeconds: config.maxBatchSeconds,
   };
 }

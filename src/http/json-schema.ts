@@ -2,10 +2,12 @@
 
 import { Ajv, type ErrorObject } from 'ajv';
 import { targetConstructorToSchema } from 'class-validator-jsonschema';
+import { maxTokenLength } from '../auth/token-verifier.js';
 import { AttributeCount, type RequestLimits } from '../core/asked/attribute-count.js';
 import { mostRevisions } from '../core/asked/question-fault.js';
 import { durationPattern } from '../core/duration.js';
 import { nameOfStep, pointerStep } from '../core/json-pointer.js';
+import { mostTokens } from '../core/manifest/declared-tokens.js';
 import { plainTextPattern } from '../core/names.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import { type FieldError, VerdictError } from '../errors.js';
@@ -57,6 +59,11 @@ export function jsonSchemas(
       isIdOr: ({ constraints: [shape] }: Constrained<Shape>) => ({ anyOf: [id, ref(shape)] }),
       isRevisions: {
         anyOf: [revision, { type: 'object', additionalProperties: revision, maxProperties: mostRevisions }],
+      },
+      isTokens: {
+        type: 'object',
+        maxProperties: mostTokens,
+        additionalProperties: { type: 'string', maxLength: maxTokenLength },
       },
       isAttributes: { type: 'object', attributeDepth: limits.attributeDepth },
       isBatch: ({ constraints: [item] }: Constrained<Shape>) => ({

@@ -1,9 +1,11 @@
 /** The rules that requests share, as class-validator decorators; json-schema.ts turns the same rules into JSON Schema. */
 
 import { isObject, Matches, ValidateBy, ValidateIf, validateSync } from 'class-validator';
+import { maxTokenLength } from '../auth/token-verifier.js';
 import { AttributeCount, defaultRequestLimits } from '../core/asked/attribute-count.js';
 import { areRevisions, faultInId, isRevision } from '../core/asked/question-fault.js';
 import { durationPattern } from '../core/duration.js';
+import { mostTokens } from '../core/manifest/declared-tokens.js';
 import { faultInName } from '../core/names.js';
 
 /** May be missing. Unlike `IsOptional` this does not let null pass, which a reader could take for a value. */
@@ -50,6 +52,20 @@ export function IsAttributes(): PropertyDecorator {
     validator: {
       validate: (value) => new AttributeCount(defaultRequestLimits).faultIn(value) === undefined,
       defaultMessage: (args) => `$property ${new AttributeCount(defaultRequestLimits).faultIn(args?.value)?.detail}`,
+    },
+  });
+}
+
+/** Signed tokens by the names that a policy set gives them. */
+export function IsTokens(): PropertyDecorator {
+  const fits = (token: unknown): boolean => typeof token === 'string' && token.length <= maxTokenLength;
+  return ValidateBy({
+    name: 'isTokens',
+    validator: {
+      validate: (value) =>
+        isObject(value) && Object.keys(value).length <= mostTokens && Object.values(value).every(fits),
+      defaultMessage: () =>
+        `$property must be an object of at most ${mostTokens} strings of at most ${maxTokenLength} characters`,
     },
   });
 }

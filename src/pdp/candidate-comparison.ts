@@ -318,7 +318,7 @@ function sideOf({ version }: ServedPolicySet, { decision, reason, errors }: Engi
 }
 
 /** The characters of a request, about; it ends early where there are too many anyway. */
-function textOf({ subject, action, resource, attributes }: DecisionRequest): number {
+function textOf({ subject, action, resource, attributes, tokens }: DecisionRequest): number {
   let length = subject.id.length + action.name.length + resource.id.length;
   const add = (value: Json | undefined): void => {
     if (length > mostText) return;
@@ -330,7 +330,13 @@ function textOf({ subject, action, resource, attributes }: DecisionRequest): num
       }
     }
   };
-  for (const given of [subject.attributes, action.attributes, resource.attributes, attributes]) {
+  for (const given of [
+    subject.attributes,
+    action.attributes,
+    resource.attributes,
+    attributes,
+    ...Object.values(tokens ?? {}),
+  ]) {
     if (given !== undefined) add(given);
   }
   return length;

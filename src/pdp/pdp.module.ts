@@ -1,7 +1,10 @@
 import { Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { Logger } from 'pino';
+import { verifierOptionsOf } from '../auth/access-tokens-of.js';
+import { QuestionTokens } from '../auth/question-tokens.js';
 import { Config } from '../config/config.js';
 import { instanceOf } from '../config/data-folder.js';
+import { requestLimitsOf } from '../config/request-limits.js';
 import { DecisionLog } from '../decision-log/decision-log.js';
 import { DecisionLogModule } from '../decision-log/decision-log.module.js';
 import { ErasureOrders } from '../decision-log/erasure/erasure-orders.js';
@@ -45,15 +48,22 @@ import { Simulations } from './simulation/simulations.js';
       useFactory: (candidates: PolicyCandidates) => new CandidateComparison(candidates),
     },
     {
+      provide: QuestionTokens,
+      inject: [Config, loggerToken],
+      useFactory: (config: Config, logger: Logger) =>
+        new QuestionTokens({ verifier: verifierOptionsOf(config, logger), limits: requestLimitsOf(config) }),
+    },
+    {
       provide: Pdp,
-      inject: [PolicyStore, FreshSets, DecisionRecorder, CrossCheck, CandidateComparison],
+      inject: [PolicyStore, FreshSets, DecisionRecorder, CrossCheck, CandidateComparison, QuestionTokens],
       useFactory: (
         store: PolicyStore,
         freshSets: FreshSets,
         recorder: DecisionRecorder,
         crossCheck: CrossCheck,
         comparison: CandidateComparison,
-      ) => new Pdp(store, freshSets, recorder, crossCheck, comparison),
+        tokens: QuestionTokens,
+      ) => new Pdp(store, freshSets, recorder, crossCheck, comparison, tokens),
     },
     {
       provide: LocalRecords,
@@ -99,6 +109,7 @@ export class PdpModule implements OnModuleInit, OnApplicationShutdown {
     private readonly comparison: CandidateComparison,
     private readonly simulations: Simulations,
     private readonly records: LocalRecords,
+    private readonly tokens: QuestionTokens,
   ) {}
 
   async onModuleInit(): Promise<void> {
@@ -106,6 +117,7 @@ export class PdpModule implements OnModuleInit, OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
+    this.tokens.close();
     await Promise.all([this.comparison.stop(), this.simulations.stop(), this.records.stop()]);
   }
 }

@@ -1,5 +1,6 @@
+import type { QuestionTokens, SignedTokens } from '../auth/question-tokens.js';
 import type { EngineDecision } from '../core/decision.js';
-import { type DecisionRequest, normaliseRequest } from '../core/request.js';
+import { type DecisionRequest, normaliseQuestion, type TokenClaims, withClaims } from '../core/request.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import type { NewDecisionRecord } from '../decision-log/decision-record.js';
 import { VerdictError } from '../errors.js';
@@ -59,6 +60,7 @@ export class Pdp {
     private readonly recorder: DecisionRecorder,
     private readonly crossCheck: CrossCheck,
     private readonly comparison: CandidateComparison,
+    private readonly tokens: QuestionTokens,
   ) {}
 
   /**
@@ -161,10 +163,14 @@ export class Pdp {
     question: Question,
     asker: Asker,
   ): Promise<{ record: NewDecisionRecord; answer: DecisionAnswer }> {
-    const inquiry = inquire(active, question, asker);
+    const claims = question.tokens === undefined ? undefined : await this.claimsOf(active, question.tokens);
+    const inquiry = inquire(active, question, asker, claims);
     const { request, now } = inquiry;
     const set = trials === undefined ? active : this.comparison.choose(trials, active, question, request);
-    if (set !== active) return this.answerAsCanary(active, set, trials!, inquiry, asker);
+    if (set !== active) {
+      const asked = question.tokens === undefined ? inquiry : await this.askedOfCanary(set, question.tokens, inquiry);
+      if (asked !== undefined) return this.answerAsCanary(active, set, trials!, inquiry, asked, asker);
+    }
     const evaluated = active.evaluate(request, inquiry);
     const decision = evaluated instanceof Promise ? await evaluated : evaluated;
     refuseUnacceptable(active, decision);
@@ -172,10 +178,31 @@ export class Pdp {
     return this.conclude(active, inquiry, decision, asker);
   }
 
+  /** @throws VerdictError for a token that is not accepted */
+  private claimsOf({ compiled }: ServedPolicySet, tokens: SignedTokens): Promise<TokenClaims> {
+    return this.tokens.claimsOf(compiled.manifest.tokens, tokens, Date.now());
+  }
+
+  /** A canary can declare its tokens otherwise; undefined where it takes none of these, so that the active version answers. */
+  private async askedOfCanary(
+    canary: ServedPolicySet,
+    tokens: SignedTokens,
+    inquiry: Inquiry,
+  ): Promise<Inquiry | undefined> {
+    try {
+      const claims = await this.claimsOf(canary, tokens);
+      return { ...inquiry, request: withClaims(inquiry.request, claims) };
+    } catch (error) {
+      if (error instanceof VerdictError) return undefined;
+      throw error;
+    }
+  }
+
   /**
    * Where a canary errs the active version decides, too, at once: whether the error is the canary's alone must be known of
    * every answer, and the active version answers what the canary would refuse to answer.
    *
+   * @param asked what the canary is asked: with its own tokens
    * @throws VerdictError
    */
   private async answerAsCanary(
@@ -183,17 +210,18 @@ export class Pdp {
     canary: ServedPolicySet,
     trials: Trials,
     inquiry: Inquiry,
+    asked: Inquiry,
     asker: Asker,
   ): Promise<{ record: NewDecisionRecord; answer: DecisionAnswer }> {
     const { request, now } = inquiry;
     const began = performance.now();
-    const evaluated = canary.evaluate(request, inquiry);
+    const evaluated = canary.evaluate(asked.request, asked);
     const decision = evaluated instanceof Promise ? await evaluated : evaluated;
     const tookMs = inquiry.explain === 'full' ? undefined : performance.now() - began;
     const isAnswered = !isUnacceptable(canary, decision);
     const byActive = decision.errors.length === 0 ? undefined : await active.evaluate(request, inquiry);
     this.comparison.observeCanary(trials, active, { request, now, decision, byActive, tookMs, isAnswered });
-    if (isAnswered || byActive === undefined) return this.conclude(canary, inquiry, decision, asker);
+    if (isAnswered || byActive === undefined) return this.conclude(canary, asked, decision, asker);
     refuseUnacceptable(active, byActive);
     return this.conclude(active, inquiry, byActive, asker);
   }
@@ -226,13 +254,13 @@ interface Inquiry extends EvaluationOptions {
   readonly started: number;
 }
 
-function inquire(set: ServedPolicySet, question: Question, asker: Asker): Inquiry {
+function inquire(set: ServedPolicySet, question: Question, asker: Asker, claims: TokenClaims | undefined): Inquiry {
   const started = performance.now();
   const received = Date.now();
   const explain = question.explain ?? 'brief';
   if (explain === 'full') requireExplain(asker, set);
   const now = question.at === undefined ? received : requestedClock(set, question.at, asker);
-  return { request: normaliseRequest(question), received, now, explain, started };
+  return { request: withClaims(normaliseQuestion(question), claims), received, now, explain, started };
 }
 
 /** A full explanation says what other rules hold, and to whom they apply. */

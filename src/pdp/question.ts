@@ -1,13 +1,16 @@
 /** What the PDP is asked, and by whom; every door (HTTP, AuthZEN, gateways) brings its callers' words into this form. */
 import type { AuthenticationMethod } from '../auth/caller.js';
 import type { Grants } from '../auth/grants.js';
-import type { DecisionRequestInput } from '../core/request.js';
+import type { SignedTokens } from '../auth/question-tokens.js';
+import type { QuestionInput } from '../core/request.js';
 import type { Demand } from './demand.js';
 
 export const explanationLevels = ['none', 'brief', 'full'] as const;
 export type Explain = (typeof explanationLevels)[number];
 
-export interface Question extends DecisionRequestInput, Demand {
+export interface Question extends QuestionInput, Demand {
+  /** Tokens as they were sent. What is evaluated and recorded are the claims in them, once they are verified. */
+  readonly tokens?: SignedTokens;
   /** By default the default set. */
   readonly policySet?: string;
   readonly explain?: Explain;

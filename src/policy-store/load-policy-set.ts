@@ -245,8 +245,7 @@ async function passTests(
   engine: TestedEngine,
   wanted: TestedData = 'files',
 ): Promise<boolean> {
-  const hasLiveData = manifest.data !== undefined;
-  const { tests, problems, others } = readPolicyTests(textsOf(files, 'test'), entities, wanted, hasLiveData);
+  const { tests, problems, others } = readPolicyTests(textsOf(files, 'test'), entities, wanted, manifest);
   const run = await runTests(engine, tests);
   const failing = [...problems, ...run.results.flatMap((result) => failureProblem(result) ?? []), ...run.problems];
   if (failing.length > 0) throw new PolicyError(failing);

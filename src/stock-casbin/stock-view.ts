@@ -127,6 +127,7 @@ export class StockView {
       }
     }
     if (compiled.manifest.define.size > 0) obstacles.push('stock Casbin knows no names that a manifest defines');
+    if (compiled.manifest.tokens.size > 0) obstacles.push('stock Casbin is not asked with verified tokens');
     for (const { token, readAsValue } of combination.tokens) {
       if (readAsValue && this.readsAttributes.has(`${combination.request.key}_${token}`)) {
         obstacles.push(`r.${token} is read both as a value and by its attributes; in stock Casbin it is one of them`);

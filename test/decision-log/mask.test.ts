@@ -70,6 +70,26 @@ it('what every record has is masked where a rule would drop it', () => {
   });
 });
 
+it('claims of tokens are masked as attributes are, whatever the tokens are called', () => {
+  const tokens = { access_token: { sub: 'ann', email: 'a@x', client_secret: 's' }, service: { sub: 'crm' } };
+  const before = request({}, { tokens });
+  const copy = structuredClone(before);
+  const masked = (rules: Partial<Parameters<typeof compileMask>[0]>) =>
+    compileMask({ ...none, ...rules })(before).tokens;
+  const plain = { access_token: { sub: 'ann', email: 'a@x', client_secret: '[masked]' }, service: { sub: 'crm' } };
+  expect(masked({})).toEqual(plain);
+  expect(masked({ mask: ['/tokens/access_token/email'], drop: ['/tokens/service/sub'] })).toEqual({
+    access_token: { ...plain.access_token, email: '[masked]' },
+    service: {},
+  });
+  expect(masked({ drop: ['/tokens/access_token'] })).toEqual({ service: { sub: 'crm' } });
+  expect(masked({ mask: ['/tokens/service'] })).toEqual({ ...plain, service: { sub: '[masked]' } });
+  expect(masked({ drop: [''] })).toBeUndefined();
+  expect(before).toEqual(copy);
+  const harmless = request({}, { tokens: { token: { sub: 'ann' } } });
+  expect(compileMask(none)(harmless)).toBe(harmless);
+});
+
 it('member names from prototypes are names like any other', () => {
   const hostile = JSON.parse('{"__proto__":{"password":"p"},"constructor":"c","toString":{"token":"t"}}');
   expect(JSON.stringify(compileMask(none)(request(hostile)).attributes)).toBe(

@@ -43,7 +43,7 @@ function testsOf(set: string): readonly PolicyTest[] {
     ...(one('entities.yaml') !== undefined && { entities: one('entities.yaml')! }),
   });
   const tests = files.filter(({ file }) => file.startsWith('tests/'));
-  return readPolicyTests(tests, compiled.entities, 'files', compiled.data !== undefined).tests;
+  return readPolicyTests(tests, compiled.entities, 'files', compiled.manifest).tests;
 }
 
 const asked: readonly (DecisionRequest & { policySet: string })[] = names.flatMap((policySet) => [

@@ -26,6 +26,10 @@ export interface components {
          *     }
          */
         readonly DecideRequest: {
+            /** @description Signed tokens (JWT) by the names that the policy set declares. They are verified by the configured issuers; what is evaluated and recorded are the claims in them, never the tokens. */
+            readonly tokens?: {
+                readonly [key: string]: string;
+            };
             /** @description Default: the configured set, the set named default, or the only one. */
             readonly policySet?: string;
             /**
@@ -54,6 +58,10 @@ export interface components {
         };
         /** @description A DecideRequest: members that are missing are taken from the defaults. */
         readonly PartialDecideRequest: {
+            /** @description Signed tokens (JWT) by the names that the policy set declares. They are verified by the configured issuers; what is evaluated and recorded are the claims in them, never the tokens. */
+            readonly tokens?: {
+                readonly [key: string]: string;
+            };
             /** @description Default: the configured set, the set named default, or the only one. */
             readonly policySet?: string;
             /**

@@ -71,13 +71,13 @@ export async function askForDecision(
   options: RequestOptions & AskedSetOptions & DemandOptions,
   also: { readonly explain?: 'full' },
 ): Promise<unknown> {
-  const { request, set: policySet, at, demand } = await askedQuestion(options, undefined);
+  const { request, tokens, set: policySet, at, demand } = await askedQuestion(options, undefined);
   const named = { ...(policySet !== undefined && { policySet }), ...(at !== undefined && { at }) };
   return askServer(
     options,
     'POST',
     '/v1/decide',
-    { ...request, ...named, ...demand, ...also },
+    { ...request, ...(tokens !== undefined && { tokens }), ...named, ...demand, ...also },
     demandHeadersOf(options, demand),
   );
 }

@@ -63,8 +63,8 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
 }
 
 /** True if any part of a question is given, so that missing parts are reported. */
-function isQuestion({ subject, action, resource, attr, request }: ExplainOptions): boolean {
-  return [subject, action, resource, request].some((part) => part !== undefined) || attr.length > 0;
+function isQuestion({ subject, action, resource, attr, token, request }: ExplainOptions): boolean {
+  return [subject, action, resource, request].some((part) => part !== undefined) || attr.length + token.length > 0;
 }
 
 type Explained = ShownDecision & { readonly request?: DecisionRequest; readonly explanation?: Explanation | undefined };

@@ -122,7 +122,7 @@ async function problemsOfEngineAndTests(
   budget: TestBudget | undefined,
 ): Promise<readonly PolicyProblem[]> {
   const { entities, manifest } = set.compiled;
-  const { tests, problems } = readPolicyTests(set.tests, entities, 'files', manifest.data !== undefined);
+  const { tests, problems } = readPolicyTests(set.tests, entities, 'files', manifest);
   try {
     const engine = await servedEngine(set, budget);
     const { results, problems: costly } = await engine.test(tests);

@@ -223,7 +223,7 @@ export async function testFolder(
   };
   if (compiled === undefined || errors.length > 0) return broken(errors);
   const { entities, manifest } = compiled;
-  const { tests, problems, others } = readPolicyTests(set.tests, entities, 'files', manifest.data !== undefined);
+  const { tests, problems, others } = readPolicyTests(set.tests, entities, 'files', manifest);
   try {
     const engine = await servedEngine({ ...set, compiled }, budget);
     const { results, problems: costly } = await engine.test(tests.filter((test) => isWanted(testNameOf(test))));

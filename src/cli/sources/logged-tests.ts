@@ -151,9 +151,14 @@ function ruleOf({ reason: { code, rule } }: DecisionRecord): string | undefined 
 }
 
 /** What two decisions have in common that are decided alike: the answer, what decided, and the shape of the request. */
-function keyOf({ request: { subject, action, resource, attributes }, decision, reason }: DecisionRecord): string {
+function keyOf({
+  request: { subject, action, resource, attributes, tokens = {} },
+  decision,
+  reason,
+}: DecisionRecord): string {
   const shape = (entity: Entity): Json => [entity.type ?? null, namesOf(entity.attributes)];
-  const asked = [shape(subject), action.name, namesOf(action.attributes), shape(resource), namesOf(attributes)];
+  const claims = Object.entries(tokens).map(([name, each]) => [name, namesOf(each)]);
+  const asked = [shape(subject), action.name, namesOf(action.attributes), shape(resource), namesOf(attributes), claims];
   return JSON.stringify([decision, reason.code, reason.rule ?? null, ...asked]);
 }
 
@@ -178,7 +183,7 @@ function testOf(
   { id, request, decision, reason, obligations, errors }: DecisionRecord,
   at: string | undefined,
 ): string {
-  const { subject, action, resource, attributes } = request;
+  const { subject, action, resource, attributes, tokens } = request;
   const lines = [
     `  # ${spellUnseen(reason.rule?.join(', ') ?? reason.code)} (decision ${id})`,
     `  - name: ${scalar(`${subject.id} ${action.name} ${resource.id}`)}`,
@@ -187,6 +192,8 @@ function testOf(
     `    resource: ${entity(resource)}`,
   ];
   if (attributes !== undefined) lines.push(`    attributes: ${flow(attributes)}`);
+  // Sound: claims by token are JSON.
+  if (tokens !== undefined) lines.push(`    tokens: ${flow(tokens as JsonObject)}`);
   if (at !== undefined) lines.push(`    at: ${scalar(at)}`);
   const expected: JsonObject = { decision, reason: reason.code };
   if (reason.message !== undefined) expected.message = reason.message;

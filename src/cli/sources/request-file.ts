@@ -5,10 +5,10 @@ import { parseExactJson, pointerToInexact } from '../../core/exact-json.js';
 import { quote } from '../../core/quote.js';
 import {
   type DecisionRequest,
-  type DecisionRequestInput,
   type Json,
   type JsonObject,
-  normaliseRequest,
+  normaliseQuestion,
+  type QuestionInput,
 } from '../../core/request.js';
 import { UsageError } from '../exit-code.js';
 
@@ -16,6 +16,8 @@ export interface RequestFile {
   readonly request: DecisionRequest;
   readonly at?: string;
   readonly policySet?: string;
+  /** Claims by token, or the tokens themselves, as the place that is asked wants them. */
+  readonly tokens?: JsonObject;
   /** `atLeast` and `maxStaleness`, which only a service can hold to; it checks them. */
   readonly demand: JsonObject;
 }
@@ -34,18 +36,20 @@ export async function readRequestFile(file: string): Promise<RequestFile> {
   const fault = faultInRequest(value);
   if (fault !== undefined) throw new UsageError(`${file} is no request: ${fault}`);
   // Sound: every member was looked at, but for the values of attributes, which may be anything.
-  const { at, policySet, atLeast, maxStaleness, ...input } = value as unknown as DecisionRequestInput & RequestMembers;
+  const { at, policySet, atLeast, maxStaleness, tokens, ...input } = value as unknown as QuestionInput & RequestMembers;
   return {
-    request: normaliseRequest(input),
+    request: normaliseQuestion(input),
     demand: { ...(atLeast !== undefined && { atLeast }), ...(maxStaleness !== undefined && { maxStaleness }) },
     ...(at !== undefined && { at }),
     ...(policySet !== undefined && { policySet }),
+    ...(tokens !== undefined && { tokens }),
   };
 }
 
 interface RequestMembers {
   readonly at?: string;
   readonly policySet?: string;
+  readonly tokens?: JsonObject;
   readonly atLeast?: Json;
   readonly maxStaleness?: Json;
 }
@@ -55,7 +59,7 @@ type Members = Readonly<Record<string, Kind>>;
 
 const entityMembers: Members = { type: 'text', id: 'text', attributes: 'object' };
 const actionMembers: Members = { name: 'text', attributes: 'object' };
-const otherMembers: Members = { attributes: 'object', at: 'text', policySet: 'text' };
+const otherMembers: Members = { attributes: 'object', tokens: 'object', at: 'text', policySet: 'text' };
 const parts = { subject: entityMembers, action: actionMembers, resource: entityMembers } as const;
 
 function faultInRequest(value: Json): string | undefined {

@@ -1,10 +1,10 @@
 /** A question on the command line: `--subject user:ann --action read --resource letter:7 --attr ip=10.0.0.7`. */
 import type { Command } from 'commander';
+import type { SignedTokens } from '../../auth/question-tokens.js';
 import { parseExactJson, pointerToInexact } from '../../core/exact-json.js';
 import { walk } from '../../core/matcher/ast.js';
 import { namesAllAttributes } from '../../core/matcher/entity-attributes.js';
 import { faultInName } from '../../core/names.js';
-import { tokenRole } from '../../core/policy/binding.js';
 import { isCombination } from '../../core/policy/combination.js';
 import type { CompiledPolicySet } from '../../core/policy/compile.js';
 import { expressionsOf } from '../../core/policy/expressions.js';
@@ -15,12 +15,14 @@ import { parseRfc3339 } from '../../core/rfc3339.js';
 import { UsageError } from '../exit-code.js';
 import { collect } from '../options.js';
 import { type RequestFile, readRequestFile } from './request-file.js';
+import { readGivenTokens, withTokens } from './request-tokens.js';
 
 export interface RequestOptions {
   readonly subject?: string;
   readonly action?: string;
   readonly resource?: string;
   readonly attr: readonly string[];
+  readonly token: readonly string[];
   readonly request?: string;
   readonly at?: string;
 }
@@ -37,13 +39,23 @@ export function addRequestOptions(command: Command): Command {
       collect,
       [],
     )
+    .option(
+      '--token <name=value>',
+      'a token of the question, any number of times: of a folder its claims as a JSON object, with --url the signed token. ' +
+        '"@" and a file is what the file holds, so that no token stands on the command line',
+      collect,
+      [],
+    )
     .option('--request <file>', 'the whole request as JSON, as POST /v1/decide takes it; "-" is stdin')
     .option('--at <time>', 'the clock of the decision, RFC 3339; with --database also the version that served then');
 }
 
 /** A question with the clock and the policy set that it is asked of, where they are given. */
 export interface AskedQuestion {
+  /** With the claims of its tokens, unless a service is asked. */
   readonly request: DecisionRequest;
+  /** Signed tokens, which a service verifies. */
+  readonly tokens?: SignedTokens;
   readonly at?: string;
   readonly set?: string;
   /** How fresh the policy set must be: `atLeast` and `maxStaleness` of a file. */
@@ -57,7 +69,10 @@ export async function askedQuestion(
 ): Promise<AskedQuestion> {
   const { at, set } = options;
   const given = { ...(at !== undefined && { at }), ...(set !== undefined && { set }) };
-  if (options.request === undefined) return { request: requestOf(options, compiled), ...given, demand: {} };
+  if (options.request === undefined) {
+    const asked = withTokens(requestOf(options, compiled), await readGivenTokens(options), options, compiled);
+    return { ...asked, ...given, demand: {} };
+  }
   const { request, demand, ...named } = await wholeRequest({ ...options, request: options.request });
   for (const [member, option] of [
     ['at', 'at'],
@@ -74,7 +89,7 @@ export async function askedQuestion(
   if (policySet !== undefined && options.url === undefined)
     throw new UsageError(`${options.request}: policySet goes with --url; the folder is the policy set`);
   return {
-    request: withGoodNames(request),
+    ...withTokens(withGoodNames(request), named.tokens ?? {}, options, compiled),
     demand,
     ...given,
     ...(named.at !== undefined && { at: named.at }),
@@ -83,10 +98,10 @@ export async function askedQuestion(
 }
 
 function wholeRequest(options: RequestOptions & { readonly request: string }): Promise<RequestFile> {
-  const { subject, action, resource, attr } = options;
-  if ([subject, action, resource].some((part) => part !== undefined) || attr.length > 0) {
+  const { subject, action, resource, attr, token } = options;
+  if ([subject, action, resource].some((part) => part !== undefined) || attr.length > 0 || token.length > 0) {
     throw new UsageError(
-      '--request is the whole request: --subject, --action, --resource and --attr do not go with it',
+      '--request is the whole request: --subject, --action, --resource, --attr and --token do not go with it',
     );
   }
   return readRequestFile(options.request);
@@ -183,12 +198,11 @@ function ownerOf(name: string, { main }: CompiledPolicySet): AttributeOwner {
   for (const expression of expressionsOf(main)) {
     walk(expression, (part) => {
       if (part.kind !== 'attribute') return;
-      const index = main.request.columns.get(part.name);
-      const role = index === undefined ? undefined : tokenRole(main.request.tokens[index] as string);
+      const role = main.tokens[main.request.columns.get(part.name) ?? -1]?.role;
       const [first, second] = part.path;
       if ((namesAllAttributes(first) ? second : first) !== name) return;
       if (role === 'subject' || role === 'resource' || role === 'action') owners.add(role);
-      else owners.add('attributes');
+      else if (role !== 'token') owners.add('attributes');
     });
   }
   if (owners.size > 1) {

@@ -405,5 +405,5 @@ function partOf({ role, line }: Combination['tokens'][number]): Part | undefined
   const paths = line.kind === 'path' ? [line.path] : line.parts.filter((part) => typeof part !== 'string');
   const roots = new Set(paths.map(({ root }) => root));
   const [root] = roots;
-  return roots.size === 1 && root !== undefined && root !== 'attributes' ? root : undefined;
+  return roots.size === 1 && root !== 'attributes' && root !== 'token' ? root : undefined;
 }

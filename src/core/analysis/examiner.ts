@@ -666,7 +666,8 @@ export class Examiner {
       // A request may bring other attributes than those that are stored.
       return this.set.manifest.precedence === 'request' || source.get(name) === undefined;
     }
-    if (token.role === 'environment') return !isObject(source) || ownMember(source, read.path[0] ?? '') === undefined;
+    if (token.role === 'environment' || token.role === 'token')
+      return !isObject(source) || ownMember(source, read.path[0] ?? '') === undefined;
     return source === undefined;
   }
 
@@ -877,14 +878,15 @@ function membersOfToken({ line }: TokenBinding): readonly string[] {
 function isUnknown(token: TokenBinding, bound: BoundRequest, isMissing: boolean, mayBeSent: boolean): boolean {
   const { line, role, readAsValue } = token;
   if (line === undefined) {
-    if (role === 'environment') return readAsValue;
+    if (role === 'environment' || role === 'token') return readAsValue;
     return isMissing && (role === 'attribute' || role === 'domain');
   }
   const paths: readonly BindingPath[] =
     line.kind === 'path' ? [line.path] : line.parts.filter((part) => typeof part !== 'string');
   // Ids, types and names are those of the question.
   return paths.some(({ root, steps }) => {
-    if (!isMissing && (!mayBeSent || root === 'attributes')) return false;
+    if (!isMissing && (!mayBeSent || root === 'attributes' || root === 'token')) return false;
+    if (root === 'token') return !Object.hasOwn(bound.request.tokens ?? {}, steps[0] as string);
     if (root === 'attributes') return ownMember(bound.request.attributes ?? {}, steps[0] as string) === undefined;
     const own = root === 'action' ? ['name'] : ['id', 'type'];
     return !own.includes(steps[0] as string) || steps.length > 1;

@@ -1,10 +1,10 @@
 /** `has()` on an attribute that may be null: it is true for null, and the terms behind it expect a value. */
 
-import { mayBeNull, type SchemaPart } from '../manifest/schema.js';
+import { mayBeNull } from '../manifest/schema.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import { namesAllAttributes } from '../matcher/entity-attributes.js';
 import { isObject, ownMember } from '../matcher/values.js';
-import { tokenRole } from '../policy/binding.js';
+import type { TokenBinding } from '../policy/binding.js';
 import { type Combination, conditionColumns } from '../policy/combination.js';
 import type { PolicyProblem } from '../problem.js';
 import { cut } from '../quote.js';
@@ -96,16 +96,16 @@ function keyOf({ name, path }: Attribute): string {
 /** The schema says so, or a stored entity has it. */
 function isNullable({ name, path }: Attribute, { main, compiled }: LintedSet): boolean {
   const token = tokenOf(name, main);
-  const role = token === undefined ? undefined : tokenRole(token);
-  if (token === undefined || role === undefined) return false;
+  if (token === undefined) return false;
+  const { role } = token;
   if (role === 'subject' || role === 'resource' || role === 'action') {
     const own = namesAllAttributes(path[0]) ? path.slice(1) : path;
     if (own.length === 0) return false;
     if (mayBeNull(compiled.schema, role, own)) return true;
     return role !== 'action' && [...compiled.entities].some(({ attributes }) => isNullAt(attributes, own));
   }
-  const part: SchemaPart = 'environment';
-  return mayBeNull(compiled.schema, part, role === 'environment' ? path : [token, ...path]);
+  if (role === 'token') return mayBeNull(compiled.schema, 'token', path);
+  return mayBeNull(compiled.schema, 'environment', role === 'environment' ? path : [token.token, ...path]);
 }
 
 function isNullAt(value: Json, path: readonly string[]): boolean {
@@ -114,7 +114,6 @@ function isNullAt(value: Json, path: readonly string[]): boolean {
   return at === null;
 }
 
-function tokenOf(name: string, { request }: Combination): string | undefined {
-  const index = request.columns.get(name);
-  return index === undefined ? undefined : request.tokens[index];
+function tokenOf(name: string, { request, tokens }: Combination): TokenBinding | undefined {
+  return tokens[request.columns.get(name) ?? -1];
 }

@@ -2,6 +2,7 @@
 
 import type { EngineDecision } from '../decision.js';
 import type { EntityStore } from '../manifest/entities.js';
+import type { Manifest } from '../manifest/manifest.js';
 import type { NamedText } from '../manifest/yaml-document.js';
 import { sameValue } from '../matcher/values.js';
 import { type PolicyProblem, presentProblems } from '../problem.js';
@@ -28,19 +29,19 @@ export interface TestDocuments {
  * Reads the tests that are about the files of a set alone, or those about its live data.
  *
  * @param entities those of the set, with its live data where the tests are about it
- * @param hasLiveData whether the set may have live data: if not, to ask for it is a problem
+ * @param declared what the set declares: to ask for live data or tokens that it does not have is a problem
  */
 export function readPolicyTests(
   files: readonly NamedText[],
   entities: EntityStore,
   wanted: TestedData = 'files',
-  hasLiveData = true,
+  declared?: Pick<Manifest, 'data' | 'tokens'>,
 ): TestDocuments {
   const problems: PolicyProblem[] = [];
   const tests: PolicyTest[] = [];
   const others: string[] = [];
   for (const file of files) {
-    const found = readTests(file, entities, (problem) => problems.push(problem), undefined, wanted, hasLiveData);
+    const found = readTests(file, entities, (problem) => problems.push(problem), undefined, wanted, declared);
     if (found === undefined) others.push(file.file);
     for (const test of found ?? []) tests.push(test);
   }

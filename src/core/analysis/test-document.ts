@@ -2,7 +2,9 @@
 
 import { closest } from '../closest.js';
 import { type Effect, type ReasonCode, reasonCodes } from '../decision.js';
+import type { DeclaredTokens } from '../manifest/declared-tokens.js';
 import { ambiguousEntity, type EntityStore } from '../manifest/entities.js';
+import type { Manifest } from '../manifest/manifest.js';
 import type { NamedText, ReportFatal, YamlNode } from '../manifest/yaml-document.js';
 import { readYaml } from '../manifest/yaml-document.js';
 import { quote } from '../quote.js';
@@ -13,6 +15,7 @@ import {
   type Json,
   type JsonObject,
   normaliseRequest,
+  type TokenClaims,
 } from '../request.js';
 import { parseRfc3339 } from '../rfc3339.js';
 import type { Semantics } from '../semantics.js';
@@ -55,7 +58,7 @@ export type TestedData = 'files' | 'live';
  * Reads the tests of a file. Wrong tests are reported and left out.
  *
  * @param wanted which tests are read; the result is undefined for a file with other tests
- * @param hasLiveData whether the set may have live data
+ * @param declared what the set declares; without it a test may ask about live data, and give any token
  */
 export function readTests(
   source: NamedText,
@@ -63,13 +66,14 @@ export function readTests(
   report: ReportFatal,
   semantics?: Semantics,
   wanted: TestedData = 'files',
-  hasLiveData = true,
+  declared?: Pick<Manifest, 'data' | 'tokens'>,
 ): readonly PolicyTest[] | undefined {
   const root = readYaml(source, report, semantics)?.knownMembers('a test file', [
     'description',
     'subjects',
     'resources',
     'attributes',
+    'tokens',
     'at',
     'data',
     'tests',
@@ -77,12 +81,15 @@ export function readTests(
   if (root === undefined) return [];
   root.description?.text('description');
   const data: TestedData = root.data?.oneOf('data', ['live']) ?? 'files';
-  if (data === 'live' && !hasLiveData) {
+  if (data === 'live' && declared !== undefined && declared.data === undefined) {
     const hint = 'policy-set.yaml says under data what may be changed beside the files';
     root.data?.refuse('not_live_data', 'the tests are about live data, and the set has none', hint);
   }
   if (data !== wanted) return undefined;
+  const readsTokens = (node: YamlNode): TokenClaims => readTokens(node, declared?.tokens);
   const file: TestFile = {
+    readsTokens,
+    tokens: root.tokens === undefined ? undefined : readsTokens(root.tokens),
     subjects: new Names('subject', root.subjects, entities),
     resources: new Names('resource', root.resources, entities),
     attributes: root.attributes === undefined ? undefined : readAttributes(root.attributes),
@@ -106,10 +113,13 @@ interface TestFile {
   readonly subjects: Names;
   readonly resources: Names;
   readonly attributes: JsonObject | undefined;
+  /** Claims that a service would have verified: a test signs nothing. */
+  readonly tokens: TokenClaims | undefined;
+  readonly readsTokens: (node: YamlNode) => TokenClaims;
   readonly now: number;
 }
 
-const commonKeys = ['name', 'attributes', 'at'] as const;
+const commonKeys = ['name', 'attributes', 'tokens', 'at'] as const;
 const caseKeys = [...commonKeys, 'subject', 'action', 'resource', 'expect'] as const;
 const matrixKeys = [...commonKeys, 'subjects', 'actions', 'resources', 'allow'] as const;
 
@@ -123,8 +133,10 @@ function* readTest(node: YamlNode, file: TestFile): Generator<PolicyTest> {
   if (members.name === undefined) node.refuse('missing_value', 'a test needs a name');
   if (name === undefined) return;
   const attributes = members.attributes === undefined ? file.attributes : readAttributes(members.attributes);
+  const tokens = members.tokens === undefined ? file.tokens : file.readsTokens(members.tokens);
   const now = readTime(members.at) ?? file.now;
-  const common = { name, now, ...(attributes !== undefined && { attributes }) };
+  const context = { ...(attributes !== undefined && { attributes }), ...(tokens !== undefined && { tokens }) };
+  const common = { name, now, context };
   if (isMatrix) yield* readMatrix(members, file, common);
   else yield* readCase(node, members, file, common);
 }
@@ -134,14 +146,17 @@ type Members = Partial<Record<(typeof caseKeys)[number] | (typeof matrixKeys)[nu
 interface Common {
   readonly name: string;
   readonly now: number;
-  readonly attributes?: JsonObject;
+  readonly context: Context;
 }
+
+/** What a question has beside who, what and with what. */
+type Context = Pick<DecisionRequest, 'attributes' | 'tokens'>;
 
 function* readCase(
   node: YamlNode,
   { subject, action, resource, expect }: Members,
   file: TestFile,
-  { name, now, attributes }: Common,
+  { name, now, context }: Common,
 ): Generator<PolicyTest> {
   if (subject === undefined || action === undefined || resource === undefined || expect === undefined) {
     const missing = Object.entries({ subject, action, resource, expect }).filter(([, given]) => given === undefined);
@@ -158,11 +173,11 @@ function* readCase(
   if (asked.subject === undefined || asked.action === undefined || asked.resource === undefined) return;
   if (expected === undefined) return;
   const { subject: who, action: does, resource: what } = asked;
-  yield { name, ...node.place, now, expected, request: requestOf(who, does, what, attributes) };
+  yield { name, ...node.place, now, expected, request: requestOf(who, does, what, context) };
 }
 
 /** Every subject with every action on every resource: what a row of `allow` lists is allowed, all else is denied. */
-function* readMatrix(members: Members, file: TestFile, { name, now, attributes }: Common): Generator<PolicyTest> {
+function* readMatrix(members: Members, file: TestFile, { name, now, context }: Common): Generator<PolicyTest> {
   const subjects = new Map<string, Line>();
   const resources = new Map<string, Entity>();
   const actions = new Set<string>();
@@ -205,7 +220,7 @@ function* readMatrix(members: Members, file: TestFile, { name, now, attributes }
           ...(allowed ?? cell?.node ?? node).place,
           now,
           expected: { decision: allowed === undefined ? 'deny' : 'allow' },
-          request: requestOf(entity, { name: action }, resource, attributes),
+          request: requestOf(entity, { name: action }, resource, context),
         };
       }
     }
@@ -223,13 +238,8 @@ interface Cell {
   readonly allowed: ReadonlyMap<string, YamlNode>;
 }
 
-function requestOf(
-  subject: Entity,
-  action: Action,
-  resource: Entity,
-  attributes: JsonObject | undefined,
-): DecisionRequest {
-  return normaliseRequest({ subject, action, resource, ...(attributes !== undefined && { attributes }) });
+function requestOf(subject: Entity, action: Action, resource: Entity, context: Context): DecisionRequest {
+  return normaliseRequest({ subject, action, resource, ...context });
 }
 
 /**
@@ -300,6 +310,27 @@ function readAction(node: YamlNode): Action | undefined {
 
 function readAttributes(node: YamlNode): JsonObject | undefined {
   return node.members('attributes') === undefined ? undefined : (node.json() as JsonObject);
+}
+
+/** `{ user: { sub: ann, roles: [editor] } }`. A token or claim that the set never gets would make a test that says nothing. */
+function readTokens(node: YamlNode, declared: DeclaredTokens | undefined): TokenClaims {
+  const tokens: (readonly [string, JsonObject])[] = [];
+  for (const [name, value] of node.members('tokens') ?? []) {
+    const token = declared?.get(name);
+    if (declared !== undefined && token === undefined) {
+      const known = declared.size === 0 ? 'it declares none' : `it declares ${[...declared.keys()].join(', ')}`;
+      value.refuse('undeclared_token', `${quote(name)} is no token that the manifest declares`, known);
+    }
+    const claims = value.members(`the token ${quote(name)}`);
+    if (claims === undefined) continue;
+    for (const [claim, at] of claims) {
+      if (token?.claims === undefined || token.claims.has(claim)) continue;
+      const hint = `it names ${[...token.claims.keys()].join(', ')}`;
+      at.refuse('undeclared_claim', `${quote(claim)} is no claim that tokens.${name}.claims names`, hint);
+    }
+    tokens.push([name, value.json() as JsonObject]);
+  }
+  return Object.fromEntries(tokens);
 }
 
 function readTime(node: YamlNode | undefined): number | undefined {

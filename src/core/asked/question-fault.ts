@@ -23,6 +23,7 @@ const members: Readonly<Record<string, (value: unknown, count: AttributeCount) =
   action: (value, count) => faultInPart(value, ['name'], 'name', count),
   resource: (value, count) => faultInPart(value, ['type', 'id'], 'id', count),
   attributes: (value, count) => count.faultIn(value),
+  tokens: () => ({ pointer: '', detail: 'are verified by the service alone, which must be asked' }),
   policySet: faultInId,
   explain: (value) => unless(levels.has(value), 'must be one of none, brief, full'),
   at: (value) =>

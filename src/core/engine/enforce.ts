@@ -45,7 +45,7 @@ function evaluateArguments(
 ): Evaluation {
   const combination = chooseCombination(set, options);
   if (!isCombination(combination)) return requestError(combination.code, combination.message);
-  const wanted = combination.request.tokens.length;
+  const wanted = combination.width;
   if (args.length !== wanted) {
     return requestError('wrong_request_size', `the request must have ${wanted} values, not ${args.length}`);
   }

@@ -4,9 +4,9 @@ import { quote } from '../quote.js';
 import { currentSemantics, type Semantics } from '../semantics.js';
 import { templatePieces } from './template-text.js';
 
-/** `subject.department` → root `subject`, steps `['department']`. */
+/** `subject.department` → root `subject`, steps `['department']`; `token.user.sub` → root `token`, steps `['user', 'sub']`. */
 export interface BindingPath {
-  readonly root: 'subject' | 'action' | 'resource' | 'attributes';
+  readonly root: 'subject' | 'action' | 'resource' | 'attributes' | 'token';
   readonly steps: readonly string[];
 }
 
@@ -101,11 +101,12 @@ export function faultInPart({ parts, last, takes }: BindingTemplate, index: numb
 /** Matches a text with a segment that is empty, `.` or `..`. An empty text has one empty segment. */
 const brokenSegment = /(?:^|\/)\.{0,2}(?:\/|$)/;
 
-const roots = new Set(['subject', 'action', 'resource', 'attributes']);
+const roots = new Set(['subject', 'action', 'resource', 'attributes', 'token']);
 
 function parsePath(text: string): BindingPath | string {
   const [root = '', ...steps] = text.split('.');
-  if (!roots.has(root)) return `${quote(text)} does not begin with subject, action, resource or attributes`;
+  if (!roots.has(root)) return `${quote(text)} does not begin with subject, action, resource, attributes or token`;
   if (steps.length === 0 || steps.includes('')) return `${quote(text)} does not name a member`;
+  if (root === 'token' && steps.length === 1) return `${quote(text)} does not name a claim of the token`;
   return { root: root as BindingPath['root'], steps };
 }

@@ -9,6 +9,7 @@ import { currentSemantics, type Semantics } from '../semantics.js';
 import { largestStepBudget } from '../step-budget.js';
 import { finish } from '../steps.js';
 import { type Binding, isBindingFault, parseBinding } from './binding-text.js';
+import { type DeclaredTokens, noTokens, readDeclaredTokens } from './declared-tokens.js';
 import { defaultGatewayMapping, type GatewayMapping, readGatewayMapping } from './gateway-mapping.js';
 import type { NamedText, Place, ReportFatal, YamlNode } from './yaml-document.js';
 import { readYamlInSteps } from './yaml-document.js';
@@ -60,6 +61,8 @@ export interface Manifest {
   readonly schemaRequests: 'deny' | 'reject' | 'warn' | 'ignore';
   /** Undefined for a set that is its files alone. */
   readonly data: LiveDataRules | undefined;
+  /** The verified tokens that questions may bring. */
+  readonly tokens: DeclaredTokens;
   /** Undefined for a set that only the service decides by. */
   readonly local: LocalRules | undefined;
   readonly emptyPolicy: 'refused' | 'allowed';
@@ -95,6 +98,7 @@ export const defaultManifest: Manifest = Object.freeze({
   unknownDenied: undefined,
   schemaRequests: 'deny',
   data: undefined,
+  tokens: noTokens,
   local: undefined,
   emptyPolicy: 'refused',
   clock: 'server',
@@ -122,6 +126,7 @@ const keys = [
   'entities',
   'schema',
   'data',
+  'tokens',
   'local',
   'emptyPolicy',
   'clock',
@@ -161,6 +166,7 @@ export function* readManifestInSteps(
     ...readEntityRules(node.entities, defaults),
     schemaRequests: node.schema === undefined ? defaults.schemaRequests : readSchemaRules(node.schema, defaults),
     data: node.data === undefined ? defaultManifest.data : readLiveDataRules(node.data, node.engine),
+    tokens: node.tokens === undefined ? defaultManifest.tokens : readDeclaredTokens(node.tokens, node.engine),
     local: node.local === undefined ? defaultManifest.local : readLocalRules(node.local, node.engine),
     emptyPolicy: node.emptyPolicy?.oneOf('emptyPolicy', ['refused', 'allowed']) ?? defaultManifest.emptyPolicy,
     clock: node.clock?.oneOf('clock', ['server', 'request']) ?? defaultManifest.clock,
@@ -376,14 +382,15 @@ function readDecisionLog(node: YamlNode): Manifest['decisionLog'] {
 }
 
 /**
- * RFC 6901 pointers to attributes that records hide. Ids and names cannot be hidden, since records are found by them.
+ * RFC 6901 pointers to attributes and claims that records hide. Ids and names cannot be hidden, since records are found by them.
  */
 function readPointers(node: YamlNode, what: string): readonly string[] {
   const pointers: string[] = [];
   for (const item of node.items(what) ?? []) {
     const pointer = item.text(`each of ${what}`);
     if (pointer === undefined) continue;
-    if (/^\/((subject|action|resource)\/)?attributes\/.+$/.test(pointer) && !/~(?![01])/.test(pointer)) {
+    const isHidden = /^\/(((subject|action|resource)\/)?attributes|tokens)\/.+$/.test(pointer);
+    if (isHidden && !/~(?![01])/.test(pointer)) {
       pointers.push(pointer);
     } else {
       item.refuse(

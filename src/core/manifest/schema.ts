@@ -1,6 +1,6 @@
 /**
- * `schema.yaml`: JSON Schemas of attributes, by type of subject and resource, for actions and for the request's own
- * attributes. Rules may read only these attributes, and requests are held against them.
+ * `schema.yaml`: JSON Schemas of attributes, by type of subject and resource, for actions, for the request's own
+ * attributes, and of the claims of tokens. Rules may read only these, and requests are held against them.
  */
 
 import { closest } from '../closest.js';
@@ -27,7 +27,7 @@ import type { NamedText, ReportFatal, YamlNode } from './yaml-document.js';
 import { readYamlInSteps } from './yaml-document.js';
 
 /** The parts of a request that a schema can describe. */
-export type SchemaPart = 'subject' | 'action' | 'resource' | 'environment';
+export type SchemaPart = 'subject' | 'action' | 'resource' | 'environment' | 'token';
 
 export interface AttributeSchema {
   /** Possible schemas of each part. A part without an entry may have any attribute. */
@@ -41,6 +41,8 @@ export interface AttributeSchema {
   };
   readonly action: Json | undefined;
   readonly environment: Json | undefined;
+  /** One schema of all tokens: their names are its properties, and those that it does not name may hold any claim. */
+  readonly tokens: JsonObject | undefined;
   /** Definitions, `#/$defs/…`, that every schema of the file may refer to. */
   readonly definitions: JsonObject;
 }
@@ -51,6 +53,7 @@ export const noSchema: AttributeSchema = Object.freeze({
   entities: { subject: new Map(), resource: new Map() },
   action: undefined,
   environment: undefined,
+  tokens: undefined,
   definitions: {},
 });
 
@@ -97,6 +100,7 @@ export function* readSchema(
     'action',
     'resource',
     'environment',
+    'tokens',
     '$defs',
   ]);
   if (root === undefined) return noSchema;
@@ -124,6 +128,8 @@ export function* readSchema(
     check(node);
     parts.set(part, [schemaOf(node.json())]);
   }
+  const tokens = root.tokens === undefined ? undefined : readTokens(root.tokens, check);
+  if (tokens !== undefined) parts.set('token', [tokens]);
   const defined = root.$defs?.members('$defs');
   for (const node of defined?.values() ?? []) check(node);
   for (const name of semantics === 1 ? [] : endlessDefinitions(definitions)) {
@@ -135,8 +141,19 @@ export function* readSchema(
     entities: isSound ? entities : noSchema.entities,
     action: isSound ? root.action?.json() : undefined,
     environment: isSound ? root.environment?.json() : undefined,
+    tokens: isSound ? tokens : undefined,
     definitions,
   });
+}
+
+/** `tokens: { user: <a JSON Schema of its claims> }`. */
+function readTokens(node: YamlNode, check: (node: YamlNode) => void): JsonObject {
+  const properties: JsonObject = Object.create(null);
+  for (const [name, value] of node.members('tokens') ?? []) {
+    check(value);
+    properties[name] = value.json();
+  }
+  return { properties, additionalProperties: true };
 }
 
 function checkSchema(node: YamlNode, definitions: JsonObject | undefined): void {

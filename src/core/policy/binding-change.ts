@@ -25,6 +25,7 @@ export function changeOfToken({ role, token, line }: TokenBinding, value: Json):
     case 'attribute':
       return [{ path: `/attributes/${pointerStep(token)}`, to: value }];
     case 'environment':
+    case 'token':
       return undefined;
     default:
       return role satisfies never;
@@ -37,7 +38,8 @@ export function changeOfAttribute(
   path: readonly string[],
   value: Json,
 ): MemberChange | undefined {
-  const steps = path[0] === 'properties' || path[0] === 'attributes' ? path.slice(1) : path;
+  const isAlias = role !== 'token' && (path[0] === 'properties' || path[0] === 'attributes');
+  const steps = isAlias ? path.slice(1) : path;
   if (steps.length === 0) return undefined;
   const below = steps.map(pointerStep).join('/');
   switch (role) {
@@ -50,6 +52,8 @@ export function changeOfAttribute(
       return { path: `/action/attributes/${below}`, to: value };
     case 'environment':
       return { path: `/attributes/${below}`, to: value };
+    case 'token':
+      return steps.length === 1 ? undefined : { path: `/tokens/${below}`, to: value };
     case 'domain':
     case 'attribute':
       return { path: `/attributes/${pointerStep(token)}/${below}`, to: value };
@@ -90,6 +94,7 @@ export function changesOfLine(line: Binding, text: string): readonly MemberChang
 /** Where a path of the manifest leads, in the normal form of a request. */
 export function pointerOf({ root, steps }: BindingPath): string {
   const [first = ''] = steps;
+  if (root === 'token') return `/tokens/${steps.map(pointerStep).join('/')}`;
   const own = root === 'action' ? first === 'name' : root !== 'attributes' && (first === 'id' || first === 'type');
   const aliased = root !== 'attributes' && steps.length > 1 && (first === 'attributes' || first === 'properties');
   const below = (aliased ? steps.slice(1) : steps).map(pointerStep).join('/');

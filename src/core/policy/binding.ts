@@ -6,7 +6,7 @@ import type { Manifest } from '../manifest/manifest.js';
 import { EntityAttributes } from '../matcher/entity-attributes.js';
 import type { AttributeSource } from '../matcher/scope.js';
 import { describeValue, isObject, ownMember } from '../matcher/values.js';
-import type { Action, DecisionRequest, Entity, Json } from '../request.js';
+import type { Action, DecisionRequest, Entity, Json, JsonObject } from '../request.js';
 
 /** Why a request cannot be evaluated by this policy set. It is denied. */
 export class BindingError {
@@ -39,7 +39,10 @@ export class BindingError {
 }
 
 /** The meaning of a token by its name. */
-export type TokenRole = 'subject' | 'resource' | 'action' | 'domain' | 'environment' | 'attribute';
+export type TokenRole = 'subject' | 'resource' | 'action' | 'domain' | 'environment' | 'token' | 'attribute';
+
+/** The token of a request definition that stands for the verified tokens, in a set that declares some. */
+export const tokenOfClaims = 'token';
 
 const tokenRoles: ReadonlyMap<string, TokenRole> = new Map([
   ...(['sub', 'subject', 'user'] as const).map((name) => [name, 'subject'] as const),
@@ -164,6 +167,8 @@ export function tokenValue(binding: TokenBinding, bound: BoundRequest): Json | u
       return domainOf(bound);
     case 'environment':
       return bound.request.attributes ?? {};
+    case 'token':
+      return claimsOf(bound.request);
     case 'attribute':
       return attributeOf(bound.request, binding.token);
     default:
@@ -182,12 +187,21 @@ export function tokenSource(binding: TokenBinding, bound: BoundRequest): Attribu
       return bound.action;
     case 'environment':
       return bound.request.attributes ?? {};
+    case 'token':
+      return claimsOf(bound.request);
     case 'domain':
     case 'attribute':
       return attributeOf(bound.request, binding.token);
     default:
       return binding.role satisfies never;
   }
+}
+
+const noClaims: JsonObject = Object.freeze({});
+
+/** Claims by token; a token that the request does not bring is missing there. */
+function claimsOf({ tokens }: DecisionRequest): JsonObject {
+  return tokens ?? noClaims;
 }
 
 function attributeOf(request: DecisionRequest, name: string): Json | undefined {
@@ -244,6 +258,8 @@ export function readBindingPath(path: BindingPath, token: string, bound: BoundRe
   let value: Json | undefined;
   if (path.root === 'attributes') {
     value = attributeOf(bound.request, first);
+  } else if (path.root === 'token') {
+    value = ownMember(claimsOf(bound.request), first);
   } else {
     const entity = bound[path.root];
     const skipsAll = (first === 'attributes' || first === 'properties') && rest.length > 0;

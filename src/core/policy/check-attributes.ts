@@ -14,8 +14,8 @@ import { cut, quote } from '../quote.js';
 import type { JsonObject } from '../request.js';
 import { entityNodes, storedValueCheck } from '../rules/stored-values.js';
 import type { Semantics } from '../semantics.js';
-import { type AttributeReading, attributeReading } from './attribute-reading.js';
-import { tokenRole } from './binding.js';
+import { type AttributeReading, attributeReading, readingOfPath } from './attribute-reading.js';
+import type { TokenBinding } from './binding.js';
 import { checkTexts } from './check-texts.js';
 import { type Combination, conditionColumns } from './combination.js';
 
@@ -67,12 +67,11 @@ function faultsIn(expression: Expression, { main, schema }: CheckedAttributes): 
   const faults: Fault[] = [];
   walk(expression, (part) => {
     if (part.kind !== 'attribute') return;
-    const index = main.request.columns.get(part.name);
-    const token = index === undefined ? undefined : main.request.tokens[index];
+    const token = main.tokens[main.request.columns.get(part.name) ?? -1];
     if (token === undefined) return;
     const read = readingOf(token, part.path);
     if (read === undefined || knowsPath(schema, read.part, read.path)) return;
-    const text = [`r.${token}`, ...part.path].join('.');
+    const text = [`r.${token.token}`, ...part.path].join('.');
     faults.push({ at: part.at, problem: unknownAttribute(text, read.part, read.path, schema) });
   });
   return faults;
@@ -81,13 +80,14 @@ function faultsIn(expression: Expression, { main, schema }: CheckedAttributes): 
 /**
  * What `r.token.path` reads; undefined if the schema does not describe it: an entity's own id, attributes as a whole.
  */
-function readingOf(token: string, path: readonly string[]): AttributeReading | undefined {
-  const role = tokenRole(token);
+function readingOf({ token, role }: TokenBinding, path: readonly string[]): AttributeReading | undefined {
   switch (role) {
     case 'subject':
     case 'resource':
     case 'action':
       return attributeReading(role, path);
+    case 'token':
+      return path.length < 2 ? undefined : { part: 'token', path };
     case 'environment':
       return path.length === 0 ? undefined : { part: 'environment', path };
     case 'domain':
@@ -98,8 +98,9 @@ function readingOf(token: string, path: readonly string[]): AttributeReading | u
   }
 }
 
-function unknownInBinding({ root, steps }: BindingPath, schema: AttributeSchema): Fault['problem'] | undefined {
-  const read = root === 'attributes' ? ({ part: 'environment', path: steps } as const) : attributeReading(root, steps);
+function unknownInBinding(path: BindingPath, schema: AttributeSchema): Fault['problem'] | undefined {
+  const { root, steps } = path;
+  const read = readingOfPath(path);
   if (read === undefined || knowsPath(schema, read.part, read.path)) return undefined;
   return unknownAttribute([root, ...steps].join('.'), read.part, read.path, schema);
 }
@@ -110,10 +111,11 @@ function unknownAttribute(
   path: readonly string[],
   schema: AttributeSchema,
 ): Fault['problem'] {
+  const owner = part === 'environment' ? 'the request' : `any ${part}`;
   return {
     severity: 'error',
     code: 'unknown_attribute',
-    message: `${cut(text)} is no attribute of ${part === 'environment' ? 'the request' : `any ${part}`}`,
+    message: part === 'token' ? `${cut(text)} is no claim of that token` : `${cut(text)} is no attribute of ${owner}`,
     hint: hintFor(path, namesAt(schema, schema.parts.get(part) ?? [], path)),
   };
 }

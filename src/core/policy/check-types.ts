@@ -10,7 +10,7 @@ import { inferTypes, type KnownTypes, type TypeFault } from '../matcher/infer-ty
 import type { DefinedNames } from '../matcher/known-names.js';
 import { anyType, booleanType, describeTypes, numberType, type Types, textType } from '../matcher/value-types.js';
 import { cut } from '../quote.js';
-import { type AttributeReading, attributeReading } from './attribute-reading.js';
+import { type AttributeReading, attributeReading, readingOfPath } from './attribute-reading.js';
 import { checkTexts } from './check-texts.js';
 import { type Combination, conditionColumns } from './combination.js';
 
@@ -170,9 +170,8 @@ function typesOfColumn(name: string, set: TypeSources): Types {
   return typesOfPath(line.path, set) & (textType | numberType) || anyType;
 }
 
-function typesOfPath({ root, steps }: BindingPath, set: TypeSources): Types {
-  if (root === 'attributes') return isHeld(set) ? typesAtPath(set.schema, 'environment', steps) : anyType;
-  const reading = attributeReading(root, steps);
+function typesOfPath(path: BindingPath, set: TypeSources): Types {
+  const reading = readingOfPath(path);
   return reading === undefined ? textType : isHeld(set) ? typesAtPath(set.schema, reading.part, reading.path) : anyType;
 }
 
@@ -191,6 +190,7 @@ function typesOfAttribute(name: string, path: readonly string[], set: TypeSource
     return proved === anyType ? (set.suggested?.(reading) ?? anyType) : proved;
   }
   if (!isHeld(set)) return anyType;
+  if (role === 'token') return path.length < 2 ? anyType : typesAtPath(set.schema, 'token', path);
   return typesAtPath(set.schema, 'environment', role === 'environment' ? path : [token.token, ...path]);
 }
 

@@ -27,11 +27,14 @@ import { type EffectKind, effectKindOf } from '../rules/effect.js';
 import type { RuleStore } from '../rules/rule-store.js';
 import { SymbolSet } from '../rules/symbols.js';
 import { finish } from '../steps.js';
-import { type TokenBinding, tokenRole } from './binding.js';
+import { type TokenBinding, tokenOfClaims, tokenRole } from './binding.js';
 import { type Plan, planRules } from './plan.js';
 
 export interface Combination {
+  /** The request definition; in a set that declares tokens, with `token` behind the others where it does not name it. */
   readonly request: ColumnsDefinition;
+  /** Number of values of a question as Casbin asks it: the columns that the model itself defines. */
+  readonly width: number;
   readonly policy: ColumnsDefinition;
   readonly rules: RuleStore;
   /** The links of the role definitions, in the order of the model. */
@@ -64,6 +67,8 @@ export interface CombinationParts {
   readonly model: CasbinModel;
   readonly policies: ReadonlyMap<string, RuleStore>;
   readonly bindings: ReadonlyMap<string, Binding>;
+  /** Whether the manifest declares tokens, so that `r.token` is the claims in them. */
+  readonly declaresTokens: boolean;
   /** What the manifest defines. */
   readonly defined: ReadonlyMap<string, DefinedAs>;
   readonly language: Pick<Environment, 'functions' | 'customFunctions' | 'patterns'>;
@@ -78,14 +83,15 @@ export function* compileCombinationInSteps(
   report: (flaw: Flaw) => void,
 ): Generator<void, Combination | CombinationError> {
   const { model } = parts;
-  const request = model.requests.get(names.r);
+  const defined = model.requests.get(names.r);
   const policy = model.policies.get(names.p);
   const effectText = model.effects.get(names.e);
   const text = matcher ?? model.matchers.get(names.m)?.value;
-  if (request === undefined) return unknownDefinition(names.r);
+  if (defined === undefined) return unknownDefinition(names.r);
   if (policy === undefined) return unknownDefinition(names.p);
   if (effectText === undefined) return unknownDefinition(names.e);
   if (text === undefined) return unknownDefinition(names.m);
+  const request = parts.declaresTokens ? withClaims(defined) : defined;
   const source = matcherSource(text, { fromModel: matcher === undefined });
   const texts = textsWith(source.text, parts.defined);
   const callsEval = texts.some((each) => /\beval\([^)]*\)/.test(each));
@@ -108,6 +114,7 @@ export function* compileCombinationInSteps(
     yield* prepareRoles([program.expression, ...ofRules], roles, rules, policy);
     return {
       request,
+      width: defined.tokens.length,
       policy,
       rules,
       roles: [...roles.values()],
@@ -117,7 +124,7 @@ export function* compileCombinationInSteps(
       plan: yield* planRules(program, environment, roles, rules),
       readsRules: texts.some((each) => each.includes(`${names.p}_`)),
       callsEval,
-      tokens: bindTokens(request, parts.bindings, [program.expression, ...ofRules]),
+      tokens: bindTokens(request, parts, [program.expression, ...ofRules]),
       conditions,
       environment,
     };
@@ -142,9 +149,16 @@ function unknownDefinition(name: string): CombinationError {
   return { code: 'unknown_definition', message: `the model defines no ${quote(name)}`, at: 0 };
 }
 
+function withClaims(request: ColumnsDefinition): ColumnsDefinition {
+  if (request.tokens.includes(tokenOfClaims)) return request;
+  const tokens = [...request.tokens, tokenOfClaims];
+  const columns = new Map([...request.columns, [`${request.key}_${tokenOfClaims}`, request.tokens.length]]);
+  return { ...request, tokens, columns };
+}
+
 function bindTokens(
   request: ColumnsDefinition,
-  bindings: ReadonlyMap<string, Binding>,
+  { bindings, declaresTokens }: CombinationParts,
   expressions: readonly Expression[],
 ): readonly TokenBinding[] {
   const readAsValues = new Set<string>();
@@ -155,7 +169,7 @@ function bindTokens(
   }
   return request.tokens.map((token) => ({
     token,
-    role: tokenRole(token),
+    role: declaresTokens && token === tokenOfClaims ? ('token' as const) : tokenRole(token),
     line: bindings.get(token),
     readAsValue: readAsValues.has(`${request.key}_${token}`),
   }));

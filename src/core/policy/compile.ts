@@ -31,6 +31,7 @@ import { checkPolicySet } from './check.js';
 import { checkAttributes, checkEntities } from './check-attributes.js';
 import { checkNames } from './check-names.js';
 import { checkOmitted } from './check-omitted.js';
+import { checkTokenClaims } from './check-tokens.js';
 import { checkTypes } from './check-types.js';
 import {
   type Combination,
@@ -183,6 +184,7 @@ export function* compileInSteps(
     model,
     policies: table.policies,
     bindings: manifest.request,
+    declaresTokens: manifest.tokens.size > 0,
     defined: manifest.define,
     language,
     roles,
@@ -202,6 +204,7 @@ export function* compileInSteps(
   }
   if (isCombination(main)) {
     const checked = { model, manifest, main, schema, rules: sources.rules, report };
+    yield* checkTokenClaims({ ...checked, schemaText: sources.schema });
     yield* checkAttributes(checked);
     yield* checkOmitted({ ...checked, schemaText: sources.schema, semantics });
     if (semantics !== 1) yield* checkTypes(checked);

@@ -12,7 +12,7 @@ import { BindingError, type BoundRequest } from './binding.js';
 
 export function schemaAdmission({ manifest, schema }: AdmissionParts): Admission | undefined {
   const { schemaRequests } = manifest;
-  const { entities, action, environment, definitions } = schema;
+  const { entities, action, environment, tokens, definitions } = schema;
   if (schemaRequests === 'ignore' || schema.parts.size === 0) return undefined;
   const compiler = new SchemaCompiler(definitions);
   const byType = (schemas: ReadonlyMap<string, Json>): ReadonlyMap<string, SchemaCheck> =>
@@ -21,6 +21,8 @@ export function schemaAdmission({ manifest, schema }: AdmissionParts): Admission
   const ofAction = action === undefined ? undefined : compiler.compile(action);
   const ofEnvironment = environment === undefined ? undefined : compiler.compile(environment);
 
+  const ofTokens = tokens === undefined ? undefined : compiler.compile(tokens);
+
   const faultsIn = (bound: BoundRequest): (Diagnostic | 'step_budget_exceeded')[] => {
     const { subject, resource, request } = bound;
     const found = [
@@ -28,6 +30,8 @@ export function schemaAdmission({ manifest, schema }: AdmissionParts): Admission
       faultOf('action', ofAction, bound.action),
       faultOf('resource', resource.type === undefined ? undefined : resources.get(resource.type), resource),
       faultOf('environment', ofEnvironment, { merged: request.attributes ?? {} }),
+      // Sound: claims by token are an object like any other, which the check only reads.
+      faultOf('token', ofTokens, { merged: (request.tokens ?? {}) as JsonObject }),
     ];
     return found.filter((fault) => fault !== undefined);
   };
@@ -57,14 +61,15 @@ function faultOf(
 
 /** `the subject's attribute "age" must be integer` */
 function describeFault(part: SchemaPart, { path, message }: SchemaFault): string {
-  const owner = part === 'environment' ? 'the request' : `the ${part}`;
   const name = path.at(-1);
+  if (part === 'token') return `the claim ${quote(path.join('.'))} ${message}`;
+  const owner = part === 'environment' ? 'the request' : `the ${part}`;
   return name === undefined ? `what ${owner} has ${message}` : `${owner}'s attribute ${quote(name)} ${message}`;
 }
 
 /** JSON pointer to the fault, or to the part of the way that is short enough. */
 function pointerTo(part: SchemaPart, { path }: SchemaFault): string {
-  let pointer = part === 'environment' ? '/attributes' : `/${part}/attributes`;
+  let pointer = part === 'environment' ? '/attributes' : part === 'token' ? '/tokens' : `/${part}/attributes`;
   for (const step of path) {
     const next = `${pointer}/${pointerStep(step)}`;
     if (next.length > longestPointer) break;

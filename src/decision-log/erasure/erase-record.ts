@@ -1,7 +1,7 @@
 import type { Diagnostic, Reason } from '../../core/decision.js';
 import { nameOfStep } from '../../core/json-pointer.js';
 import { quotedIn } from '../../core/quote.js';
-import type { Action, DecisionRequest, Entity, Json, JsonObject } from '../../core/request.js';
+import type { Action, DecisionRequest, Entity, Json, JsonObject, TokenClaims } from '../../core/request.js';
 import type { DisputedAnswer, NewDecisionRecord } from '../decision-record.js';
 import type { ErasureOrder, StandingOrders } from './standing-orders.js';
 
@@ -29,7 +29,7 @@ export interface ErasedMembers {
  *   pointers and obligations, also those of an answer that is disputed.
  * - In any other one each value that is equal to the id is replaced, wherever it is: ids, types, attributes at any depth and
  *   their names, results of a search, the caller, rules, messages. The message of an error goes, if it quotes such a value, or if the
- *   request or its rule or pointer had one: it may quote a part of it.
+ *   request or its rule or pointer had one: it may quote a part of it. Of a token whose `sub` is the id, no other claim is left.
  *
  * What the service itself writes stays: times, policy set and version, answer, reason code, file and line.
  *
@@ -129,13 +129,24 @@ class Eraser {
     return erased;
   }
 
-  private request({ subject, action, resource, attributes }: DecisionRequest): DecisionRequest {
+  private request({ subject, action, resource, attributes, tokens }: DecisionRequest): DecisionRequest {
     return {
       subject: this.entity(subject),
       action: this.action(action),
       resource: this.entity(resource),
       ...(attributes !== undefined && { attributes: this.object(attributes) }),
+      ...(tokens !== undefined && { tokens: this.tokens(tokens) }),
     };
+  }
+
+  /** All that an issuer says of a person goes with the name by which it says it. */
+  private tokens(tokens: TokenClaims): TokenClaims {
+    return Object.fromEntries(
+      Object.entries(tokens).map(([name, claims]) => {
+        const isPerson = typeof claims.sub === 'string' && this.text(claims.sub) !== claims.sub;
+        return [name, isPerson ? { sub: erasedValue } : this.object(claims)];
+      }),
+    );
   }
 
   private entity({ type, id, attributes }: Entity): Entity {

@@ -165,6 +165,13 @@ const faults: readonly Fault[] = [
   inManifest('bad_binding', 'request: { sub: somebody }'),
   inManifest('ambiguous_template', 'request: { sub: "${subject.type}${subject.id}" }'),
   inManifest('unknown_token', 'request: { subj: subject.id }'),
+  inManifest('undeclared_token', 'request: { sub: token.user.sub }'),
+  inManifest(
+    'undeclared_claim',
+    'tokens: { user: { audience: a, claims: [id] } }\nrequest: { sub: token.user.sub }',
+    2,
+  ),
+  inManifest('tokens_not_local', 'tokens: { user: { audience: a } }\nlocal: allowed', 2),
   inModel('unnamed_binding', 2, /sub, obj, act([\s\S]*)r\.obj == p\.obj/, 'sub, obj, act, floor$1r.floor == p.obj'),
   inManifest('bad_pointer', 'decisionLog: { mask: [ssn] }'),
   inManifest('bad_path', 'gateway: { routes: [{ path: orders }] }'),

@@ -65,6 +65,28 @@ const namingPerson: readonly (readonly [string, Partial<NewDecisionRecord>])[] =
       errors: [{ code: 'type_error', message: `"${name}" is no number`, pointer: `/subject/attributes/${name}` }],
     },
   ],
+  [
+    'in a claim of a token',
+    {
+      request: {
+        subject: { id: 'ann' },
+        action: { name: 'a' },
+        resource: { id: '1' },
+        tokens: { user: { sub: 'ann', manager: name, [name]: 1 } },
+      },
+    },
+  ],
+  [
+    'whom a token is about',
+    {
+      request: {
+        subject: { id: 'ann' },
+        action: { name: 'a' },
+        resource: { id: '1' },
+        tokens: { user: { sub: name, email: 'planted@shop.example' }, service: { sub: 'crm' } },
+      },
+    },
+  ],
   ['an obligation', { obligations: [{ notify: name }, name] }],
   ['a rule', { reason: { code: 'rule_allowed', rule: ['p', name, '*'], file: 'rules.csv', line: 2, message: name } }],
   ['quoted by a message', { errors: [{ code: 'type_error', message: `r.sub.manager is ${quote(name)}, no number` }] }],
