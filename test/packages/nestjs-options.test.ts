@@ -141,6 +141,29 @@ describe('the options', () => {
     expect(logged.join()).not.toContain('salary');
   });
 
+  it('tokens are with every question as they were signed, and what is none is a deny', async () => {
+    const asked: unknown[] = [];
+    const allow = { allowed: true, decision: 'allow', reason: { code: 'rule_allowed' }, obligations: [], errors: [] };
+    const client = {
+      decide: async (question: object) => {
+        asked.push(question);
+        return allow;
+      },
+    } as unknown as MockVerdict;
+    const tokens = ({ request }: { request?: { headers: Record<string, string> } | undefined }) => {
+      const sent = request?.headers.authorization;
+      return sent === undefined ? undefined : { user: sent === 'number' ? (7 as never) : sent.slice(7) };
+    };
+    const { get } = await start([VerdictModule.forRoot({ client, user: () => ({ id: 'dana' }), tokens })]);
+    expect((await get('/lab-results/L-2231', { authorization: 'Bearer eyJ' })).status).toBe(200);
+    expect((await get('/lab-results/L-2231')).status).toBe(200);
+    expect((await get('/lab-results/L-2231', { authorization: 'number' })).status).toBe(403);
+    expect(asked).toEqual([
+      expect.objectContaining({ tokens: { user: 'eyJ' } }),
+      expect.not.objectContaining({ tokens: expect.anything() }),
+    ]);
+  });
+
   it('can be made by a class', async () => {
     @Injectable()
     class Options {

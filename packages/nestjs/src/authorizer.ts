@@ -71,25 +71,28 @@ export class Authorizer {
    */
   private asked(rule: Authorization, call: Call): Awaitable<DecideRequest> {
     const { action, type, policySet } = rule;
-    const { subject: subjectOf, environment: situationOf } = this.settings;
+    const { subject: subjectOf, environment: situationOf, tokens: tokensOf } = this.settings;
     return andThen(subjectOf === undefined ? defaultSubject(call.user) : subjectOf(call.user, call), (subject) => {
       if (!isSubject(subject)) throw new Refusal(HttpStatus.FORBIDDEN, 'the subject is no text and has none as its id');
       return andThen(idOf(rule, call), (id) =>
         andThen(rule.attributes?.(call.params, call), (attributes) =>
           andThen(situationOf?.(call), (situation) =>
-            andThen(rule.environment?.(call.params, call), (environment) => ({
-              subject,
-              action,
-              resource: {
-                type,
-                id,
-                ...(attributes !== undefined && { attributes: members('attributes', attributes) }),
-              },
-              ...((situation !== undefined || environment !== undefined) && {
-                attributes: { ...members('environment', situation), ...members('environment', environment) },
-              }),
-              ...(policySet !== undefined && { policySet }),
-            })),
+            andThen(rule.environment?.(call.params, call), (environment) =>
+              andThen(tokensOf?.(call), (tokens) => ({
+                subject,
+                action,
+                resource: {
+                  type,
+                  id,
+                  ...(attributes !== undefined && { attributes: members('attributes', attributes) }),
+                },
+                ...((situation !== undefined || environment !== undefined) && {
+                  attributes: { ...members('environment', situation), ...members('environment', environment) },
+                }),
+                ...(tokens !== undefined && { tokens: texts('tokens', tokens) }),
+                ...(policySet !== undefined && { policySet }),
+              })),
+            ),
           ),
         ),
       );
@@ -150,6 +153,12 @@ function members(name: string, value: unknown): Record<string, unknown> {
     throw new Refusal(HttpStatus.FORBIDDEN, `${name} are no object`);
   }
   return value as Record<string, unknown>;
+}
+
+function texts(name: string, value: unknown): Record<string, string> {
+  const all = members(name, value);
+  if (Object.values(all).every((each) => typeof each === 'string')) return all as Record<string, string>;
+  throw new Refusal(HttpStatus.FORBIDDEN, `${name} are no texts`);
 }
 
 /** What went wrong, as a refusal. Without an answer it is 503; what the application's own functions threw is a deny. */

@@ -18,6 +18,11 @@ export interface QuestionSettings {
   readonly subject?: (user: Untyped, call: Call) => Awaitable<Entity | string>;
   /** Attributes of the situation that every question carries: the address, the tenant. Those of `@Authorize` come on top. */
   readonly environment?: (call: Call) => Awaitable<object | undefined>;
+  /**
+   * Signed tokens for every question, by the names that the policy sets declare: the service verifies them. Undefined brings
+   * none. The service alone can: not with `mode: 'local'`.
+   */
+  readonly tokens?: (call: Call) => Awaitable<Readonly<Record<string, string>> | undefined>;
 }
 
 /** Asks a service; all options of `VerdictClient` are here too. */
@@ -32,6 +37,7 @@ export interface HttpOptions extends VerdictClientOptions, QuestionSettings {
  */
 export interface LocalOptions extends LocalVerdictOptions, QuestionSettings {
   readonly mode: 'local';
+  readonly tokens?: undefined;
   readonly client?: undefined;
 }
 
