@@ -30,10 +30,11 @@ ENV NODE_ENV=production \
     VERDICT_DATABASE_URL=sqlite:/data/verdict.sqlite \
     SQLITE_TMPDIR=/data
 WORKDIR /app
-COPY LICENSE package.json ./
+COPY LICENSE NOTICE package.json ./
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY templates ./templates
 COPY schemas ./schemas
+COPY third_party ./third_party
 COPY --from=build /app/dist ./dist
 COPY --from=build --chown=1000:1000 /app/data /data
 # The user "node" of the base image, by number: Kubernetes' runAsNonRoot cannot tell who a name is.

@@ -9,6 +9,7 @@ import { ConfigError } from './config/read-config.js';
 import { exitConfig } from './config/read-config-or-exit.js';
 import { DataFolderInUse } from './database/data-folder-in-use.js';
 import { MissingEncryptionKey } from './encryption/encryption-keys.js';
+import { EnvoyPort } from './gateway/envoy/envoy-port.js';
 import { createPlainPort } from './http/plain-port.js';
 import { ServiceUrl } from './http/service-url.js';
 import { PolicyStore } from './policy-store/policy-store.js';
@@ -25,6 +26,7 @@ export async function serve(config: Config, logger: Logger, announcer: Announcer
     const app = await createApplication(config, logger);
     stopOnSignals(app, logger);
     reloadOnSignal(app.get(PolicyStore), logger);
+    await app.get(EnvoyPort).listen();
     await app.listen(config.port, config.host);
     const { own, outside } = app.get(ServiceUrl);
     await openPlainPort(app, config, () => outside);

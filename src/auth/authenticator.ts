@@ -32,6 +32,15 @@ export interface AuthenticatorOptions {
   readonly mayTry: (address: string) => boolean;
 }
 
+/** What a gRPC call shows of its caller. */
+export interface CallCredentials {
+  /** All values of `x-api-key`, and of `authorization`, in the metadata. */
+  readonly apiKeys: readonly string[];
+  readonly authorizations: readonly string[];
+  /** As `certificateNames` of the connection. */
+  readonly certificate: readonly string[] | string | undefined;
+}
+
 const tooManyFailures = 'too many failures before';
 const noCsrfToken = 'The CSRF token of the session is missing or wrong.';
 const anotherSite = 'A page of another site sent the credential.';
@@ -90,6 +99,30 @@ export class Authenticator {
     return this.ofAnotherSite(message, 'certificate') ?? this.byCertificate(names, address, now);
   }
 
+  /**
+   * Authenticates the caller of a gRPC call: by an API key, an access token, or a key with its name, in the metadata; with
+   * none of them by the certificate of the connection. Browsers do not speak gRPC, so no other site can be behind it.
+   */
+  authenticateCall(
+    { apiKeys, authorizations, certificate }: CallCredentials,
+    address: string,
+    now: number,
+  ): Caller | Refusal | Promise<Caller | Refusal> {
+    const [apiKey] = apiKeys;
+    const [authorization] = authorizations;
+    if (apiKeys.length + authorizations.length > 1) return { refused: 'more than one credential' };
+    if (apiKey !== undefined) return this.byKey('api_key', apiKey, address, now);
+    if (authorization === undefined) {
+      if (certificate === undefined) return { refused: 'no credential', missing: true };
+      return this.byCertificate(certificate, address, now);
+    }
+    const bearer = bearerIn(authorization);
+    if (bearer !== undefined) return this.byBearer(bearer, address, now);
+    const basic = readBasic(authorization);
+    if (basic === undefined) return { refused: 'malformed Authorization header' };
+    return this.byKey('basic', basic.key, address, now, basic.name);
+  }
+
   /** The digest of the API key in a request that was authenticated by one: what a session is bound to. */
   static keyDigest({ headers }: IncomingMessage): string | undefined {
     const { authorization = '', 'x-api-key': apiKey } = headers;
@@ -108,15 +141,15 @@ export class Authenticator {
   ): Caller | Refusal | Promise<Caller | Refusal> {
     if (authorization === undefined) return this.byKey('api_key', String(apiKey), address, now);
     const bearer = bearerIn(authorization);
-    if (bearer !== undefined) {
-      return bearer.startsWith('vd_')
-        ? this.byKey('api_key', bearer, address, now)
-        : this.byToken(bearer, address, now);
-    }
+    if (bearer !== undefined) return this.byBearer(bearer, address, now);
     const basic = readBasic(authorization);
     if (basic === undefined) return { refused: 'malformed Authorization header' };
     // A browser sends Basic credentials with a request of any site.
     return this.ofAnotherSite(message, 'basic') ?? this.byKey('basic', basic.key, address, now, basic.name);
+  }
+
+  private byBearer(bearer: string, address: string, now: number): Caller | Refusal | Promise<Caller | Refusal> {
+    return bearer.startsWith('vd_') ? this.byKey('api_key', bearer, address, now) : this.byToken(bearer, address, now);
   }
 
   private byKey(

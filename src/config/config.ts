@@ -388,6 +388,24 @@ export class Config {
   @Rule((_value, { tlsCert }) => (tlsCert === undefined ? 'needs VERDICT_TLS_CERT' : undefined))
   readonly plainPort?: number;
 
+  @Variable('Port that answers Envoy over gRPC; 0 picks a free one. Default: none. See docs/envoy.md.')
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(65535)
+  @Rule((port, { port: http }) =>
+    port !== 0 && port === http ? 'must be another port than that of VERDICT_PORT' : undefined,
+  )
+  readonly grpcPort?: number;
+
+  @Variable(
+    'Longest message on the gRPC port in bytes: the headers of a client and as much of its body as Envoy sends.',
+  )
+  @IsInt()
+  @Min(16 * 1024)
+  @Max(16 * 1024 * 1024)
+  readonly grpcMaxMessageBytes: number = 256 * 1024;
+
   @Variable('Addresses and ranges of proxies whose X-Forwarded-For is believed, separated by commas.')
   @IsOptional()
   @Rule((value) => whyNotAddresses(value))

@@ -122,12 +122,12 @@ function parse(property: keyof Config, text: string): unknown {
   return isNumber && /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
 }
 
-/** https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables, for a Service named "verdict". */
+/** https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables, for a Service named "verdict", or "verdict-grpc". */
 function isFromKubernetes(name: string, value: string): boolean {
   return (
-    /^VERDICT_SERVICE_/.test(name) ||
-    /^VERDICT_PORT_\d+_/.test(name) ||
-    (name === 'VERDICT_PORT' && /^\w+:\/\//.test(value))
+    /^VERDICT_(GRPC_)?SERVICE_/.test(name) ||
+    /^VERDICT_(GRPC_)?PORT_\d+_/.test(name) ||
+    (/^VERDICT_(GRPC_)?PORT$/.test(name) && /^\w+:\/\//.test(value))
   );
 }
 

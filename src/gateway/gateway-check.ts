@@ -62,7 +62,7 @@ export interface AllowedRequest {
 
 export interface RefusedRequest {
   readonly allowed: false;
-  readonly code: GatewayRefusal['refused'] | 'denied';
+  readonly code: GatewayRefusal['refused'] | 'denied' | 'malformed_request';
   /** For the client: nothing of the policy but the deciding rule's message. */
   readonly detail: string;
   /** `WWW-Authenticate` of a 401. */

@@ -27,9 +27,9 @@ export interface GatewayRequest {
   /** Undefined if no template names a part of it. */
   readonly body?: GatewayBody | undefined;
   /** What the gateway's configuration says of the route. */
-  readonly route?: Readonly<Record<string, string>>;
+  readonly route?: () => Readonly<Record<string, Json>>;
   /** What other filters of the gateway found out, by their names. */
-  readonly metadata?: Readonly<Record<string, Json>>;
+  readonly metadata?: () => Readonly<Record<string, Json>>;
 }
 
 /** A body; `value` is undefined if the request has none. */
@@ -215,9 +215,9 @@ class Values {
       case 'body':
         return this.ofBody(name);
       case 'route':
-        return memberAt(request.route, name);
+        return memberAt(request.route?.(), name);
       case 'metadata':
-        return memberAt(request.metadata, name);
+        return memberAt(request.metadata?.(), name);
       case 'request':
         return this.ofRequest(name);
       case 'path':

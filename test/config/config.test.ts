@@ -159,12 +159,26 @@ describe('the configuration', () => {
     expect(readConfig({ ...env, VERDICT_TRUSTED_PROXIES: '10.0.0.0/8' }, local).warnings).toEqual([]);
   });
 
+  it('wants a port of its own for gRPC', () => {
+    expect(readConfig({ VERDICT_PORT: '3000', VERDICT_GRPC_PORT: '3001' }, local).config.grpcPort).toBe(3001);
+    expect(readConfig({ VERDICT_PORT: '0', VERDICT_GRPC_PORT: '0' }, local).config.grpcPort).toBe(0);
+    expect(readConfig({}, local).config.grpcPort).toBeUndefined();
+    for (const wrong of ['3000', '-1', '65536', 'x']) {
+      expect(() => readConfig({ VERDICT_PORT: '3000', VERDICT_GRPC_PORT: wrong }, local), wrong).toThrow(
+        'VERDICT_GRPC_PORT',
+      );
+    }
+  });
+
   it('ignores what Kubernetes injects beside a Service, with a warning', () => {
     const { config, warnings } = readConfig(
       {
         VERDICT_SERVICE_HOST: '10.96.0.12',
         VERDICT_SERVICE_PORT_HTTP: '3000',
         VERDICT_PORT: 'tcp://10.96.0.12:3000',
+        VERDICT_GRPC_PORT: 'tcp://10.96.0.13:9000',
+        VERDICT_GRPC_SERVICE_HOST: '10.96.0.13',
+        VERDICT_GRPC_PORT_9000_TCP_ADDR: '10.96.0.13',
         VERDICT_PORT_3000_TCP_ADDR: '10.96.0.12',
       },
       local,
@@ -174,6 +188,9 @@ describe('the configuration', () => {
       'VERDICT_SERVICE_HOST',
       'VERDICT_SERVICE_PORT_HTTP',
       'VERDICT_PORT',
+      'VERDICT_GRPC_PORT',
+      'VERDICT_GRPC_SERVICE_HOST',
+      'VERDICT_GRPC_PORT_9000_TCP_ADDR',
       'VERDICT_PORT_3000_TCP_ADDR',
     ]);
   });

@@ -140,11 +140,13 @@ describe('its steps, done in folders', { timeout: 600_000 }, () => {
     expect(readdirSync(root).sort()).toEqual(['app', 'data']);
     expect(readdirSync(join(root, 'app')).sort()).toEqual([
       'LICENSE',
+      'NOTICE',
       'dist',
       'node_modules',
       'package.json',
       'schemas',
       'templates',
+      'third_party',
     ]);
     const shipped = new Set(readdirSync(join(root, 'app/node_modules')));
     expect(['vitest', '@biomejs', '@stryker-mutator'].filter((name) => shipped.has(name))).toEqual([]);

@@ -6,8 +6,10 @@ import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { freePort } from '../authzen/built-service.js';
 import { postgresForTests } from '../database/postgres/databases.js';
 import { hasPostgres } from '../database/postgres/postgres-server.js';
+import { type CheckClient, checkOf, clientSees, connectTo, headersOf } from '../gateway/envoy/grpc-client.js';
 import { ServiceProcess, serviceFolder } from './processes.js';
 
 describe.skipIf(!hasPostgres)('workers (skipped where PostgreSQL is not installed)', () => {
@@ -105,6 +107,32 @@ describe.skipIf(!hasPostgres)('workers (skipped where PostgreSQL is not installe
     expect(await service.stop()).toBe(0);
     expect(service.output.stdout.trimEnd().split('\n').at(-1)).toContain('stopped');
   }, 60_000);
+
+  it('share the port of gRPC, and stop with their calls answered', async () => {
+    const directory = serviceFolder();
+    writeFileSync(join(directory, 'policies/default/policy-set.yaml'), 'gateway: { anonymous: ann }\n');
+    const grpcPort = await freePort();
+    const service = await start(directory, { VERDICT_GRPC_PORT: String(grpcPort) });
+    const ids = new Set<string>();
+    // Connections of their own, that each may end at another worker.
+    const clients = Array.from({ length: 24 }, (_, n) => connectTo(grpcPort, undefined, n));
+    const check = async (client: CheckClient) => {
+      const outcome = await client.check(checkOf('GET', '/doc'));
+      expect(clientSees(outcome)).toBe(403);
+      ids.add(headersOf(outcome.response!.deniedResponse!.headers)['x-verdict-decision-id']!);
+    };
+    for (const client of clients) await check(client);
+    expect(ids.size).toBe(clients.length);
+    const deciders = async () => {
+      const instances = await recorded(service);
+      return new Set([...ids].map((id) => instances.get(id)));
+    };
+    await expect.poll(deciders, { timeout: 10_000 }).toEqual(new Set(['pdp-1', 'pdp-2']));
+    const running = Promise.all(clients.map((client) => client.check(checkOf('GET', '/doc'))));
+    expect(await service.stop()).toBe(0);
+    for (const outcome of await running) expect([403, 'error 14']).toContain(clientSees(outcome));
+    for (const client of clients) client.close();
+  });
 
   it('have their journals in a backup that is made while they answer', async () => {
     const directory = serviceFolder();

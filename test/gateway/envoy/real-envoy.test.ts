@@ -6,19 +6,44 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type BuiltService, startBuiltService } from '../../authzen/built-service.js';
+import { parse } from 'yaml';
+import { type BuiltService, freePort, startBuiltService } from '../../authzen/built-service.js';
 import { idModel } from '../../models.js';
 import { type Issued, makeAuthority } from '../../security/certificates.js';
 import { type Issuer, startIssuer } from '../../security/world.js';
-import { type Envoy, isMissing, shownBelow, startEnvoy } from './real-envoy.js';
+import { type Envoy, isMissing, shownBelow, startEnvoy, type Tree } from './real-envoy.js';
 
 const spiffe = 'spiffe://acme/shop';
 
 const obligedModel = idModel.replace('p = sub, obj, act', 'p = sub, obj, act, eft, obligations');
 
-const transports = [{ transport: 'HTTP', heading: 'Over HTTP' }];
+const transports = [{ transport: 'HTTP' }, { transport: 'gRPC' }];
 
-describe.each(transports)('Envoy over $transport', ({ heading }) => {
+/** The configuration of the page, with the filter and the cluster that it shows for gRPC. */
+function overGrpc(tree: Tree): void {
+  const [filter, options] = shownBelow('Over gRPC').map((block) => parse(block));
+  for (const { filter_chains } of tree.static_resources.listeners) {
+    filter_chains[0].filters[0].typed_config.http_filters[0] = structuredClone(filter);
+  }
+  Object.assign(tree.static_resources.clusters[0], options);
+  const [plain] = tree.static_resources.listeners;
+  const [host] = plain.filter_chains[0].filters[0].typed_config.route_config.virtual_hosts;
+  host.routes.unshift({
+    match: { prefix: '/tiered' },
+    route: { cluster: 'upstream' },
+    metadata: { filter_metadata: { 'com.acme': { zone: { name: 'north' } } } },
+    typed_per_filter_config: {
+      'envoy.filters.http.ext_authz': {
+        '@type': 'type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute',
+        check_settings: { context_extensions: { tier: 'gold' } },
+      },
+    },
+  });
+  const [authorization] = plain.filter_chains[0].filters[0].typed_config.http_filters;
+  authorization.typed_config.route_metadata_context_namespaces = ['com.acme'];
+}
+
+describe.each(transports)('Envoy over $transport', ({ transport }) => {
   const test = it.skipIf(isMissing);
   let issuer: Issuer;
   let service: BuiltService;
@@ -30,6 +55,7 @@ describe.each(transports)('Envoy over $transport', ({ heading }) => {
   beforeAll(async () => {
     if (isMissing) return;
     issuer = await startIssuer();
+    const grpcPort = String(await freePort());
     service = await startBuiltService(
       {
         'default/model.conf': obligedModel,
@@ -40,6 +66,7 @@ describe.each(transports)('Envoy over $transport', ({ heading }) => {
           `p, ${spiffe}, /orders, GET, allow, `,
           'p, alice, /noted, GET, allow, notify-owner',
           'p, alice, payment:small, POST, allow, ',
+          'p, alice, gold:north, GET, allow, ',
           '',
         ].join('\n'),
         'default/policy-set.yaml': `gateway:
@@ -47,6 +74,7 @@ describe.each(transports)('Envoy over $transport', ({ heading }) => {
   forward: { set: { X-User-Department: "\${token.department}" }, remove: [X-Debug] }
   routes:
     - { path: "/payments", resource: { type: path, id: "payment:\${body.size}" } }
+    - { path: "/tiered", resource: { type: path, id: "\${route.tier}:\${route.com.acme.zone.name}" } }
     - { path: "/{rest*}" }
 `,
       },
@@ -55,6 +83,7 @@ describe.each(transports)('Envoy over $transport', ({ heading }) => {
         VERDICT_JWT_AUDIENCE: 'verdict',
         VERDICT_GATEWAY_JWT_AUDIENCE: 'shop',
         VERDICT_TRUSTED_PROXIES: '127.0.0.1',
+        VERDICT_GRPC_PORT: grpcPort,
       },
       ['decide', 'decisions:read'],
     );
@@ -63,11 +92,13 @@ describe.each(transports)('Envoy over $transport', ({ heading }) => {
     const authority = await makeAuthority('Clients');
     shop = await authority.issue('shop', { uri: spiffe });
     stranger = await (await makeAuthority('Somebody else')).issue('shop', { uri: spiffe });
-    const [configuration] = shownBelow(heading);
+    const [configuration] = shownBelow('Over HTTP');
     const { hostname, port, host } = new URL(service.url);
+    const isGrpc = transport === 'gRPC';
     envoy = await startEnvoy({
       configuration: configuration!,
-      places: { VERDICT_HOST: hostname, VERDICT_PORT: port, VERDICT: host, API_KEY: service.token },
+      places: { VERDICT_HOST: hostname, VERDICT_PORT: isGrpc ? grpcPort : port, VERDICT: host, API_KEY: service.token },
+      ...(isGrpc && { change: (tree) => overGrpc(tree) }),
       tls: { server: await authority.issue('localhost', { server: true }), authority: authority.cert },
     });
   });
@@ -116,6 +147,25 @@ describe.each(transports)('Envoy over $transport', ({ heading }) => {
     expect((await envoy.ask('/noted', { headers: alice() })).status).toBe(200);
     const obligations = JSON.parse(String(envoy.upstream.reached[0]!.headers['x-verdict-obligations']));
     expect(JSON.stringify(obligations)).toContain('notify-owner');
+  });
+
+  test('tells other filters of Envoy the decision, and asks by what Envoy says of the route', async () => {
+    const { status } = await envoy.ask('/tiered', { headers: { ...alice(), tier: 'gold' } });
+    if (transport === 'HTTP') {
+      // Over HTTP Envoy says nothing of the route.
+      expect(status).toBe(403);
+      return;
+    }
+    expect(status).toBe(200);
+    const { headers } = envoy.upstream.reached[0]!;
+    const metadata = () => envoy.metadata().find((each) => each.decisionId === headers['x-verdict-decision-id']);
+    await expect.poll(metadata, { timeout: 5_000 }).toMatchObject({
+      decision: 'allow',
+      subject: 'alice',
+      policySet: 'default',
+      policyVersion: headers['x-verdict-policy-version'],
+      obligations: [],
+    });
   });
 
   test('stops what is denied, and says why to the client', async () => {

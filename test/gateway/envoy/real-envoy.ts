@@ -71,6 +71,8 @@ export interface Envoy {
   readonly upstream: Upstream;
   /** Asks with the very path, which `fetch` would tidy up. */
   ask(path: string, options?: AskOptions): Promise<Answer>;
+  /** What the filter told to others in Envoy, of each request; Envoy writes it within a second. */
+  metadata(): Record<string, unknown>[];
   stop(): Promise<void>;
 }
 
@@ -113,10 +115,36 @@ export async function startEnvoy({ configuration, places, change, tls }: EnvoyOp
     };
     tree.static_resources.listeners.push(secured);
   }
+  const accessLog = join(directory, 'access.log');
+  for (const { filter_chains } of tree.static_resources.listeners) {
+    filter_chains[0].filters[0].typed_config.access_log = [
+      {
+        name: 'envoy.access_loggers.file',
+        typed_config: {
+          '@type': 'type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog',
+          path: accessLog,
+          log_format: { text_format_source: { inline_string: '%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%\n' } },
+        },
+      },
+    ];
+  }
   change?.(tree);
   const file = join(directory, 'envoy.json');
-  writeFileSync(file, JSON.stringify(tree));
-  const args = ['-c', file, '--disable-hot-restart', '--concurrency', '1', '--log-level', 'warning'];
+  // What was changed has names in the places of addresses, too.
+  let json = JSON.stringify(tree);
+  for (const [name, value] of Object.entries(all)) json = json.replaceAll(new RegExp(`\\b${name}\\b`, 'g'), value);
+  writeFileSync(file, json);
+  const args = [
+    '-c',
+    file,
+    '--disable-hot-restart',
+    '--file-flush-interval-msec',
+    '100',
+    '--concurrency',
+    '1',
+    '--log-level',
+    'warning',
+  ];
   const child: ChildProcess = spawn('envoy', args, {
     cwd: directory,
     env: { PATH: pathWithSbin, HOME: directory },
@@ -156,5 +184,10 @@ export async function startEnvoy({ configuration, places, change, tls }: EnvoyOp
     upstream.stop();
     rmSync(directory, { recursive: true, force: true });
   };
-  return { port, upstream, ask, stop };
+  const metadata = () =>
+    readFileSync(accessLog, 'utf8')
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  return { port, upstream, ask, metadata, stop };
 }
