@@ -19,6 +19,9 @@ import ts from 'typescript';
 /** They find files beside themselves: native code, the worker of stock Casbin, what a browser is sent. */
 const kept = new Set(['casbin', 'sqlite3', 'swagger-ui-dist']);
 
+/** What Node names among the exports of a CommonJS package and a module does not have. */
+const notExports = new Set(['module.exports', '__esModule']);
+
 /** Optional packages that are not installed are asked for when they are used, as without this step. */
 const expected = new Set(['UNRESOLVED_IMPORT']);
 
@@ -90,7 +93,7 @@ function isOfTypeorm(importer = '') {
 
 /** The package's exports by their names: those of a CommonJS package are known to Node and not to a bundler. */
 async function reExport(name) {
-  const names = Object.keys(await import(name)).filter((each) => each !== 'module.exports');
+  const names = Object.keys(await import(name)).filter((each) => !notExports.has(each));
   return `export { ${names.join(', ')} } from '${name}';`;
 }
 

@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { Announcer } from './announcer.js';
 import { createApplication } from './application.js';
 import type { Config } from './config/config.js';
+import { instanceOf } from './config/data-folder.js';
 import { ConfigError } from './config/read-config.js';
 import { exitConfig } from './config/read-config-or-exit.js';
 import { DataFolderInUse } from './database/data-folder-in-use.js';
@@ -15,6 +16,7 @@ import { ServiceUrl } from './http/service-url.js';
 import { PolicyStore } from './policy-store/policy-store.js';
 import { checkConfigFiles } from './start-checks.js';
 import { startFailure, whatToDo } from './start-failures.js';
+import { Telemetry } from './telemetry/telemetry.js';
 
 /** Connections that are still busy so long after the signal to stop are cut. */
 const stopMs = 10_000;
@@ -23,7 +25,8 @@ const stopMs = 10_000;
 export async function serve(config: Config, logger: Logger, announcer: Announcer): Promise<void> {
   try {
     checkConfigFiles(config);
-    const app = await createApplication(config, logger);
+    const telemetry = await Telemetry.start({ instance: instanceOf(config), logger });
+    const app = await createApplication(config, logger, telemetry);
     stopOnSignals(app, logger);
     reloadOnSignal(app.get(PolicyStore), logger);
     await app.get(EnvoyPort).listen();

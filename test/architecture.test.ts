@@ -14,9 +14,11 @@ const layers = [
   ['errors.ts'],
   ['answers'],
   ['config', 'logging', 'workers'],
+  ['telemetry'],
   ['database'],
   ['query'],
   ['audit', 'decision-log'],
+  ['log-sinks'],
   ['stock-casbin'],
   ['policy-store'],
   ['auth'],
@@ -49,6 +51,7 @@ interface Import {
   readonly from: string;
   readonly to: string;
   readonly isType: boolean;
+  readonly isDynamic: boolean;
 }
 
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
@@ -60,7 +63,7 @@ function importsOf(from: string): Import[] {
   return [...statements].map(([, type, named, dynamic]) => {
     const specifier = (named ?? dynamic)!;
     const to = specifier.startsWith('.') ? relative(src, join(src, dirname(from), specifier)) : specifier;
-    return { from, to, isType: type !== undefined };
+    return { from, to, isType: type !== undefined, isDynamic: named === undefined };
   });
 }
 
@@ -149,12 +152,24 @@ describe('the architecture', () => {
     ['sqlite3', 'database/sqlite/'],
     ['pg', 'database/postgres/'],
     ['ajv', 'http/'],
+    ['kafkajs', 'log-sinks/kafka/'],
   ])('imports %s in one file, under %s', (name, folder) => {
     const importers = [
       ...new Set(imports.filter(({ to }) => to === name || to.startsWith(`${name}/`)).map(({ from }) => from)),
     ];
     expect(importers.length, importers.join(', ')).toBeLessThanOrEqual(1);
     for (const importer of importers) expect(importer.startsWith(folder), importer).toBe(true);
+  });
+
+  it('loads OpenTelemetry only where its variables ask for it', () => {
+    const users = imports.filter(({ to }) => to.startsWith('@opentelemetry/')).map(({ from }) => from);
+    expect(users.length).toBeGreaterThan(3);
+    expect(users.filter((file) => !file.startsWith('telemetry/'))).toEqual([]);
+    const eager = imports.filter(({ from, to, isType, isDynamic }) => {
+      const file = to.replace(/\.js$/, '.ts');
+      return users.includes(file) && !isType && !isDynamic && !users.includes(from);
+    });
+    expect(eager.map(show)).toEqual([]);
   });
 
   it('keeps SQL, its dialects and its drivers in the sqlite and postgres folders of the database and the stores', () => {

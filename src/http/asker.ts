@@ -3,7 +3,8 @@ import type { Asker } from '../pdp/question.js';
 import { traceIdOf } from './request-ids.js';
 
 /** Who asks the PDP by this request; `via` names the API that was used, for the record. */
-export function askerOf({ caller, id: requestId, headers }: FastifyRequest, via: string): Asker {
+export function askerOf({ caller, id: requestId, headers, span }: FastifyRequest, via: string): Asker {
   const { name, method: authentication, grants } = caller;
-  return { caller: name, authentication, grants, via, requestId, traceId: traceIdOf(headers) };
+  const traceId = span?.traceId ?? traceIdOf(headers);
+  return { caller: name, authentication, grants, via, requestId, traceId, span };
 }

@@ -7,11 +7,12 @@ import { type FastifyHttpOptions, type FastifyInstance, LogController } from 'fa
 import type { Logger } from 'pino';
 import type { Json } from '../core/request.js';
 import { VerdictError } from '../errors.js';
+import type { Tracing } from '../telemetry/request-span.js';
 import { notJson, refusalOfAmbiguous, refusedConnections } from './ambiguous-requests.js';
 import { Connections, type UnreadLimits } from './connections.js';
 import type { HttpLimits } from './http-limits.js';
 import { asVerdictError, problemOf, problemType, sendProblem } from './problem.js';
-import { requestIdHeader, requestIdOf } from './request-ids.js';
+import { requestIdHeader, requestIdOf, traceOf } from './request-ids.js';
 import { refusalOfTarget, routableTarget } from './request-target.js';
 import { parseBatchBody, parseBodyOfLists, parseStrictJson, parseStrictJsonInTurns } from './strict-json.js';
 
@@ -65,6 +66,7 @@ export function createFastifyAdapter(
   limits: HttpLimits,
   { tls, trustedProxies, maxConnections, unread }: ListenerOptions,
   logger: Logger,
+  tracing?: Tracing,
 ): FastifyAdapter {
   const logsRequests = logger.isLevelEnabled('debug');
   const serverOptions = {
@@ -78,7 +80,8 @@ export function createFastifyAdapter(
     loggerInstance: logger,
     // A line and a child logger per request would cost more than the decision, and the decision log already has them.
     logController: new LogController({ disableRequestLogging: !logsRequests }),
-    childLoggerFactory: (parent, bindings) => (logsRequests ? parent.child(bindings) : parent),
+    childLoggerFactory: (parent, bindings, _options, { headers }) =>
+      logsRequests ? parent.child({ ...bindings, ...traceOf({ headers }) }) : parent,
     genReqId: ({ headers }) => requestIdOf(headers),
     bodyLimit: limits.bodyBytes,
     requestTimeout: requestTimeoutMs,
@@ -114,7 +117,9 @@ export function createFastifyAdapter(
   // Fastify's own listener is the only one.
   const [begin] = fastify.server.listeners('request') as [RequestListener];
   fastify.server.removeAllListeners('request').on('request', connections.inOrder(begin));
+  if (tracing !== undefined) fastify.decorateRequest('span');
   fastify.addHook('onRequest', (request, reply, done) => {
+    tracing?.begin(request, reply);
     reply.header(requestIdHeader, request.id);
     connections.carries(request);
     done(refusalOfAmbiguous(request, reply) ?? refusalOfTarget(request));

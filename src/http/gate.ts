@@ -16,6 +16,7 @@ import type { Access } from './access.js';
 import type { BodyRoom } from './body-room.js';
 import type { Connections } from './connections.js';
 import { isPerson, type Page, sendPage } from './pages.js';
+import { traceOf } from './request-ids.js';
 
 export interface GateOptions {
   /** Undefined while authentication is off: then every caller is `anonymous` and may do everything. */
@@ -181,7 +182,7 @@ export class Gate {
       }
     }
     audit.note({ type: 'authentication_failed', ...who, address, detail, requestId });
-    logger.warn({ requestId, address, ...who, reason: detail }, 'authentication failed');
+    logger.warn({ requestId, ...traceOf(request), address, ...who, reason: detail }, 'authentication failed');
     if (forged !== undefined) return new VerdictError('forbidden', forged);
     if (request.routeOptions.config.isPage === true && isPerson(request)) {
       sendPage(

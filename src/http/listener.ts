@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { type Config, listIn } from '../config/config.js';
 import { isSecure } from '../config/public-url.js';
+import type { Tracing } from '../telemetry/request-span.js';
 import { requireAccess } from './access.js';
 import { announceDeprecations } from './deprecation.js';
 import { createFastifyAdapter } from './fastify-adapter.js';
@@ -13,7 +14,7 @@ import { tlsFilesOf, tlsOptions } from './tls-files.js';
 import { addWebHeaders } from './web-headers.js';
 
 /** Creates the server below Nest, with all hooks that must exist before the first route is declared. */
-export async function createListener(config: Config, logger: Logger): Promise<FastifyAdapter> {
+export async function createListener(config: Config, logger: Logger, tracing?: Tracing): Promise<FastifyAdapter> {
   const adapter = createFastifyAdapter(
     httpLimitsOf(config),
     {
@@ -27,6 +28,7 @@ export async function createListener(config: Config, logger: Logger): Promise<Fa
       },
     },
     logger,
+    tracing,
   );
   const fastify = adapter.getInstance() as FastifyInstance;
   await addWebHeaders(fastify, { corsOrigins: listIn(config.corsOrigins), secure: isSecure(config) });

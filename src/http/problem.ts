@@ -7,7 +7,7 @@ import { Integer, Parts, Text, Time } from '../answers/members.js';
 import { DatabaseError } from '../database/database-error.js';
 import { MissingEncryptionKey } from '../encryption/encryption-keys.js';
 import { type ErrorCode, errorTable, type FieldError, VerdictError } from '../errors.js';
-import { requestIdHeader } from './request-ids.js';
+import { requestIdHeader, traceOf } from './request-ids.js';
 
 export const problemType = 'application/problem+json';
 
@@ -95,7 +95,8 @@ export class ProblemFilter implements ExceptionFilter {
     const error = asVerdictError(thrown);
     // A demand that is not met is the answer that was asked for; metrics count it.
     if (error.status >= 500 && error.code !== 'policy_too_old') {
-      this.logger.error({ err: error.extra.cause ?? thrown, requestId: request.id, code: error.code }, error.detail);
+      const about = { requestId: request.id, ...traceOf(request), code: error.code };
+      this.logger.error({ err: error.extra.cause ?? thrown, ...about }, error.detail);
     }
     if (!reply.sent) sendProblem(reply, error, request.id);
   }

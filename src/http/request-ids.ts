@@ -2,6 +2,8 @@
 import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import type { RequestSpan } from '../telemetry/request-span.js';
+import { readTraceparent } from '../telemetry/traceparent.js';
 
 export const requestIdHeader = 'x-request-id';
 
@@ -21,14 +23,24 @@ function isRequestId(text: string): boolean {
 }
 
 /**
- * The trace id of a W3C `traceparent` (https://www.w3.org/TR/trace-context/#traceparent-header), if there is a valid one.
+ * The trace id of a W3C `traceparent`, if there is a valid one.
  *
  *     traceIdOf({ traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' })
  *     // '0af7651916cd43dd8448eb211c80319c'
  */
 export function traceIdOf({ traceparent }: IncomingHttpHeaders): string | undefined {
-  if (typeof traceparent !== 'string') return undefined;
-  // A later version may add fields; version ff and ids of zeros alone are invalid.
-  const parts = /^(?!ff)([\da-f]{2})-(?!0{32})([\da-f]{32})-(?!0{16})[\da-f]{16}-[\da-f]{2}($|-)/.exec(traceparent);
-  return parts === null || (parts[1] === '00' && parts[3] === '-') ? undefined : parts[2];
+  return readTraceparent(traceparent)?.traceId;
+}
+
+/** What a line of the service's log says of the trace that a request belongs to, by the names that OpenTelemetry has for it. */
+export function traceOf({
+  headers,
+  span,
+}: {
+  readonly headers: IncomingHttpHeaders;
+  readonly span?: RequestSpan | undefined;
+}): { readonly trace_id?: string; readonly span_id?: string } {
+  if (span !== undefined) return { trace_id: span.traceId, span_id: span.spanId };
+  const trace_id = traceIdOf(headers);
+  return trace_id === undefined ? {} : { trace_id };
 }

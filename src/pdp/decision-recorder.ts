@@ -5,6 +5,7 @@ import type { NewDecisionRecord } from '../decision-log/decision-record.js';
 import type { Mask } from '../decision-log/mask.js';
 import { VerdictError } from '../errors.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
+import type { RequestSpan } from '../telemetry/request-span.js';
 import type { Asker } from './question.js';
 
 /** Is told of each answer, for metrics. */
@@ -76,13 +77,15 @@ export class DecisionRecorder {
   }
 
   /**
-   * Resolves when the record is as safe as the log's mode promises.
+   * Resolves when the record is as safe as the log's mode promises. `span` gets the evaluation, which has just ended, and the commit.
    *
    * @throws VerdictError `decision_log_unavailable`: the answer must not leave
    */
-  async append(record: NewDecisionRecord): Promise<void> {
+  async append(record: NewDecisionRecord, span?: RequestSpan): Promise<void> {
     try {
-      await this.log.append(record);
+      span?.evaluated(record);
+      const appended = this.log.append(record);
+      await (span === undefined ? appended : span.committing(appended));
     } catch (cause) {
       throw unrecorded(record.search === undefined ? 'decision' : 'search', cause);
     }
@@ -95,9 +98,10 @@ export class DecisionRecorder {
   }
 
   /** As `append`, for records of a batch. */
-  async appendBulk(records: readonly NewDecisionRecord[], room: number): Promise<void> {
+  async appendBulk(records: readonly NewDecisionRecord[], room: number, span?: RequestSpan): Promise<void> {
     try {
-      await this.log.appendBulk(records, room);
+      const appended = this.log.appendBulk(records, room);
+      await (span === undefined ? appended : span.committing(appended, records.length));
     } catch (cause) {
       throw unrecorded('decision', cause);
     }

@@ -73,7 +73,7 @@ export class Pdp {
     const active = found instanceof Promise ? await found : found;
     const { trials } = this.comparison;
     const { record, answer } = await this.answer(active, trials, question, asker);
-    await this.recorder.append(record);
+    await this.recorder.append(record, asker.span);
     return answer;
   }
 
@@ -117,7 +117,8 @@ export class Pdp {
         // It waited for room, and others were served meanwhile.
         if (turns.isOver) await turns.next();
         // Only time counts: waiting for stock Casbin does not block others.
-        const turnEnds = performance.now() + turnMs;
+        const turnBegan = performance.now();
+        const turnEnds = turnBegan + turnMs;
         do {
           let outcome: BatchOutcome;
           if (room === 0 || performance.now() > endsAt) outcome = outOfTime;
@@ -131,8 +132,9 @@ export class Pdp {
           length += text.length;
           isEnd = ++answered === count || isLast(outcome);
         } while (!isEnd && length < turnText && performance.now() < turnEnds && (room === 0 || texts.length < room));
+        asker.span?.evaluatedBatch(texts.length, turnBegan);
       } finally {
-        await this.recorder.appendBulk(records, room);
+        await this.recorder.appendBulk(records, room, asker.span);
       }
       if (isEnd) this.recorder.batchAnswered(answered);
       yield { texts, isEnd };

@@ -61,7 +61,7 @@ export class PolicySearch {
     const search = { kind: query.kind, examined, complete: end === 'complete', results };
     const answer = { request, received: now, now, started, decision, reason, errors: [], obligations: [], search };
     const record = this.recorder.recordOf(set, answer, asker);
-    await this.recorder.append(record);
+    await this.recorder.append(record, asker.span);
     const { rolesLeftOut = 0 } = found;
     const names = { searchId: record.id, policySet: set.name, policyVersion: set.version, revision: set.revision };
     const page = { ...names, results, examined, rolesLeftOut, end };

@@ -3,6 +3,7 @@ import type { AuthenticationMethod } from '../auth/caller.js';
 import type { Grants } from '../auth/grants.js';
 import type { SignedTokens } from '../auth/question-tokens.js';
 import type { QuestionInput } from '../core/request.js';
+import type { RequestSpan } from '../telemetry/request-span.js';
 import type { Demand } from './demand.js';
 
 export const explanationLevels = ['none', 'brief', 'full'] as const;
@@ -18,7 +19,7 @@ export interface Question extends QuestionInput, Demand {
   readonly at?: string;
 }
 
-/** The caller of a question. All members but `grants` are recorded. */
+/** The caller of a question. All members but `grants` and `span` are recorded. */
 export interface Asker {
   readonly caller: string;
   /** How the caller was authenticated. */
@@ -29,4 +30,6 @@ export interface Asker {
   readonly via: string;
   readonly requestId: string;
   readonly traceId?: string | undefined;
+  /** Where the request is traced. It is not recorded. */
+  readonly span?: RequestSpan | undefined;
 }
