@@ -4,12 +4,14 @@ import { resolve } from 'node:path';
 import { readApiKeyFile } from './auth/api-key-file.js';
 import { isUrl, readS3Settings } from './config/bundle-places.js';
 import { type Config, listIn, variableName } from './config/config.js';
-import { databasePathOf, dataFolderOf } from './config/data-folder.js';
+import { databasePathOf, dataFolderOf, instanceOf } from './config/data-folder.js';
+import { logSinksIn } from './config/log-sinks.js';
 import { isPostgresUrl, parsePostgresUrl } from './config/postgres-url.js';
 import { ConfigError } from './config/read-config.js';
 import { formatProblem, PolicyError } from './core/problem.js';
 import { decisionLogPath } from './decision-log/sqlite/log-files.js';
 import { tlsFilesOf, tlsOptions } from './http/tls-files.js';
+import { otlpSettings } from './log-sinks/otlp/otlp-settings.js';
 
 const fileOptions = ['apiKeysFile', 'tlsCert', 'tlsKey', 'tlsClientCa', 'tlsCrl'] as const;
 
@@ -21,6 +23,7 @@ export function checkConfigFiles(config: Config): void {
     ...unusable,
     ...faultsOfBundles(config),
     ...faultsOfCheckpointSink(config),
+    ...faultsOfLogSinks(config),
     ...faultsOfDatabaseUrl(config),
     ...faultsOfDataFolder(config),
   ];
@@ -55,6 +58,16 @@ function faultsOfCheckpointSink({ checkpointSink }: Config): string[] {
     return [];
   } catch (error) {
     return [`${variableName('checkpointSink')}: ${(error as Error).message}`];
+  }
+}
+
+/** What the sink `otlp` needs of OpenTelemetry's variables. */
+function faultsOfLogSinks(config: Config): string[] {
+  try {
+    if (logSinksIn(config.logSinks).some(({ kind }) => kind === 'otlp')) otlpSettings(process.env, instanceOf(config));
+    return [];
+  } catch (error) {
+    return [`${variableName('logSinks')}: ${(error as Error).message}`];
   }
 }
 

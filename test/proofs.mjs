@@ -52,6 +52,10 @@ const proofs = {
     env: { VERDICT_TEST_SWAPS: '500', VERDICT_TEST_KILLS: '50' },
   },
   helm: { command: ['node', 'test/deploy/chart/with-helm.mjs'], env: { VERDICT_TEST_HELM: 'required' } },
+  kafka: {
+    command: vitest('test/log-sinks/kafka-sink.test.ts', '--testTimeout=600000'),
+    env: { VERDICT_TEST_KAFKA: process.env.VERDICT_TEST_KAFKA ?? 'maven' },
+  },
   postgres: { command: ['node', 'test/postgres-versions.mjs'] },
   openapi: { command: vitest('test/api/schemathesis.test.ts'), env: { VERDICT_TEST_SCHEMATHESIS_EXAMPLES: '100' } },
   abuse: { command: ['npm', 'run', 'abuse'] },

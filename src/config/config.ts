@@ -23,6 +23,7 @@ import { addressList } from './address-list.js';
 import { whyNotBundleUrl, whyNotKeyPlace } from './bundle-places.js';
 import { whyNotCheckpointSink } from './checkpoint-sink.js';
 import { environmentName } from './environment-name.js';
+import { whyNotLogSinks } from './log-sinks.js';
 import { isLoopback } from './loopback.js';
 import { isPostgresUrl, parsePostgresUrl } from './postgres-url.js';
 import { parseRate } from './rate.js';
@@ -222,6 +223,22 @@ export class Config {
       : undefined,
   )
   readonly decisionLog: (typeof decisionLogModes)[number] = 'sync';
+
+  @Variable(
+    'Where decision records also go, behind the answers, separated by commas: `otlp` (where OTEL_EXPORTER_OTLP_ENDPOINT says), `kafka://host:9092/topic`. See docs/log-sinks.md.',
+    { secret: true },
+  )
+  @IsOptional()
+  @Rule((value, { decisionLog }) =>
+    decisionLog === 'off' ? 'wants records, and VERDICT_DECISION_LOG is off' : whyNotLogSinks(value as string),
+  )
+  readonly logSinks?: string;
+
+  @Variable(
+    'How old a record may get, such as `7d`, that a sink of VERDICT_LOG_SINKS does not have yet and retention would delete.',
+  )
+  @Rule((value) => (parseDuration(value as string) === undefined ? 'must be a duration such as 12h or 7d' : undefined))
+  readonly logSinksKeep: string = '7d';
 
   @Variable(
     'Records that may wait for their commit. Beyond that decisions are refused with 503; `async` loses records.',

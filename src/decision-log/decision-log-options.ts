@@ -44,4 +44,13 @@ export interface Retention {
   readonly maxRecords?: number;
   /** Records with a higher sequence than this returns are kept in any case, whatever their age and number. */
   readonly deletableTo?: () => number;
+  /** What is wanted elsewhere is kept longer, within a bound. */
+  readonly wanted?: WantedRecords;
+}
+
+/** Records that somebody reads behind the log and does not have yet. */
+export interface WantedRecords {
+  /** The highest sequence that nobody wants any more; those above it are kept, whatever their number, until they are `maxAgeMs` old. */
+  readonly doneTo: () => number;
+  readonly maxAgeMs: number;
 }

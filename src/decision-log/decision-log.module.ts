@@ -2,6 +2,7 @@ import { Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/c
 import type { Logger } from 'pino';
 import { Config } from '../config/config.js';
 import { databasePathOf, instanceOf } from '../config/data-folder.js';
+import { parseDuration } from '../core/duration.js';
 import { DatabaseModule } from '../database/database.module.js';
 import { PostgresDatabase } from '../database/postgres/postgres-database.js';
 import { ServiceDatabase } from '../database/service-database.js';
@@ -25,6 +26,7 @@ import { PostgresDecisionLog } from './postgres/postgres-decision-log.js';
 import { ShippingObservers } from './shipping-observers.js';
 import { SqliteDecisionLog } from './sqlite/sqlite-decision-log.js';
 import { SqliteErasureOrders } from './sqlite/sqlite-erasure-orders.js';
+import { WantedElsewhere } from './wanted-elsewhere.js';
 
 /** Beyond the longest time of a batch, how long after it came a question may be recorded, in seconds. */
 const sparedSeconds = 5;
@@ -40,6 +42,7 @@ function latestMsOf({ maxBatchSeconds }: Config): number {
   providers: [
     CommitObservers,
     ShippingObservers,
+    WantedElsewhere,
     {
       provide: Holds,
       inject: [ServiceDatabase],
@@ -59,12 +62,22 @@ function latestMsOf({ maxBatchSeconds }: Config): number {
     {
       provide: DecisionLog,
       // The lock is asked for so that it is taken first.
-      inject: [Config, loggerToken, CommitObservers, ShippingObservers, ServiceDatabase, Holds, DataFolderLock],
+      inject: [
+        Config,
+        loggerToken,
+        CommitObservers,
+        ShippingObservers,
+        WantedElsewhere,
+        ServiceDatabase,
+        Holds,
+        DataFolderLock,
+      ],
       useFactory: (
         config: Config,
         logger: Logger,
         commits: CommitObservers,
         batches: ShippingObservers,
+        wanted: WantedElsewhere,
         database: ServiceDatabase,
         holds: Holds,
       ): DecisionLog => {
@@ -75,6 +88,9 @@ function latestMsOf({ maxBatchSeconds }: Config): number {
           retention: {
             ...(days !== undefined && { maxAgeMs: days * dayMs }),
             ...(maxRecords !== undefined && { maxRecords }),
+            ...(config.logSinks !== undefined && {
+              wanted: { doneTo: () => wanted.doneTo, maxAgeMs: parseDuration(config.logSinksKeep)! },
+            }),
           },
           fleetKeys: config.logSigningKey,
           encryption: config.encryptionKey === undefined ? undefined : EncryptionKeys.of(config.encryptionKey),
@@ -123,7 +139,16 @@ function latestMsOf({ maxBatchSeconds }: Config): number {
         }),
     },
   ],
-  exports: [CommitObservers, DecisionLog, ErasureOrders, Erasures, Holds, LocalInstances, ShippingObservers],
+  exports: [
+    CommitObservers,
+    DecisionLog,
+    ErasureOrders,
+    Erasures,
+    Holds,
+    LocalInstances,
+    ShippingObservers,
+    WantedElsewhere,
+  ],
 })
 export class DecisionLogModule implements OnModuleInit, OnApplicationShutdown {
   constructor(

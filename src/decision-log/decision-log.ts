@@ -93,6 +93,9 @@ export abstract class DecisionLog extends RecordedDecisions implements ErasableL
   /** The log as it grows: all records that any writer commits here (with PostgreSQL: ships). */
   abstract get feed(): RecordFeed;
 
+  /** This process's own records as they are committed; undefined in mode `off`. */
+  abstract get ownFeed(): RecordFeed | undefined;
+
   /** Number of records that were appended and are not committed yet. */
   abstract get depth(): number;
 

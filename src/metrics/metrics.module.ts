@@ -17,6 +17,8 @@ import { FleetCheckpoints } from '../fleet/checkpoints/fleet-checkpoints.js';
 import { Fleet } from '../fleet/fleet.js';
 import { FleetModule } from '../fleet/fleet.module.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
+import { LogSinks } from '../log-sinks/log-sinks.js';
+import { LogSinksModule } from '../log-sinks/log-sinks.module.js';
 import { DecisionObservers } from '../pdp/decision-observers.js';
 import { FreshSets } from '../pdp/fresh-sets.js';
 import { LocalRecords } from '../pdp/local-records/local-records.js';
@@ -27,6 +29,7 @@ import { PolicyStore } from '../policy-store/policy-store.js';
 import { PolicyStoreModule } from '../policy-store/policy-store.module.js';
 import { CrossCheck } from '../stock-casbin/cross-check.js';
 import { StockCasbinModule } from '../stock-casbin/stock-casbin.module.js';
+import { Telemetry } from '../telemetry/telemetry.js';
 import { WorkersModule } from '../workers/workers.module.js';
 import { MetricsController } from './metrics.controller.js';
 import { Metrics } from './metrics.js';
@@ -41,6 +44,7 @@ import { Metrics } from './metrics.js';
     DecisionLogModule,
     FleetModule,
     HttpModule,
+    LogSinksModule,
     PdpModule,
     PolicyStoreModule,
     StockCasbinModule,
@@ -70,6 +74,8 @@ export class MetricsModule {
     fleet: Fleet,
     checkpoints: FleetCheckpoints,
     @Inject(LimitLeases) leases: LimitLeases | undefined,
+    telemetry: Telemetry,
+    sinks: LogSinks,
   ) {
     metrics.http.count(fastifyOf(host));
     loads.add((event) => metrics.policySetLoaded(event));
@@ -88,7 +94,9 @@ export class MetricsModule {
       fleet,
       checkpoints,
       leases,
+      sinks,
       dataDirectory: dataFolderOf(config),
     });
+    telemetry.exportMetrics(() => metrics.own());
   }
 }

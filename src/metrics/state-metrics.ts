@@ -11,6 +11,7 @@ import type { ServiceDatabase } from '../database/service-database.js';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { FleetCheckpoints } from '../fleet/checkpoints/fleet-checkpoints.js';
 import type { Fleet } from '../fleet/fleet.js';
+import type { LogSinks } from '../log-sinks/log-sinks.js';
 import { type FreshSets, refusalCodes } from '../pdp/fresh-sets.js';
 import type { LocalRecords } from '../pdp/local-records/local-records.js';
 import type { PolicyCandidates } from '../policy-store/candidates/policy-candidates.js';
@@ -21,6 +22,7 @@ import { addCheckpointMetrics } from './checkpoint-metrics.js';
 import { addFleetMetrics } from './fleet-metrics.js';
 import { addLimitMetrics } from './limit-metrics.js';
 import { addLocalRecordMetrics } from './local-record-metrics.js';
+import { addLogSinkMetrics } from './log-sink-metrics.js';
 
 export interface ServiceParts {
   readonly policySets: PolicyStore;
@@ -35,6 +37,7 @@ export interface ServiceParts {
   readonly checkpoints: FleetCheckpoints;
   /** Undefined where limits are those of this process. */
   readonly leases: LimitLeases | undefined;
+  readonly sinks: LogSinks;
   /** The folder that the service writes to. */
   readonly dataDirectory: string;
 }
@@ -52,6 +55,7 @@ export function addStateMetrics(registry: Registry, parts: ServiceParts): void {
   addFleetMetrics(registry, parts.fleet, parts.policySets);
   addCheckpointMetrics(registry, parts.checkpoints);
   addLimitMetrics(registry, parts.leases);
+  addLogSinkMetrics(registry, parts.sinks);
 }
 
 const setStates = ['active', 'stale', 'failed'] as const;

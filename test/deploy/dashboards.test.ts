@@ -40,12 +40,15 @@ const targetLabels: Labels = { job: 'verdict', instance: '127.0.0.1:3000' };
 
 beforeAll(async () => {
   const errsWithoutAge = onePolicySet['default/model.conf']!.replace('m = ', 'm = r.sub.age > 18 && ');
-  const service = await startService({
-    ...onePolicySet,
-    'broken/model.conf': 'not a model',
-    'adults/model.conf': errsWithoutAge,
-    'adults/rules.csv': onePolicySet['default/rules.csv']!,
-  });
+  const service = await startService(
+    {
+      ...onePolicySet,
+      'broken/model.conf': 'not a model',
+      'adults/model.conf': errsWithoutAge,
+      'adults/rules.csv': onePolicySet['default/rules.csv']!,
+    },
+    { logSinks: 'kafka://127.0.0.1:9/decisions' },
+  );
   const question = { subject: 'ann', action: 'read', resource: 'doc' };
   const candidate = { mode: 'shadow', files: { 'model.conf': idModel, 'rules.csv': 'p, bob, doc, read\n' } };
   await service.app.inject({ method: 'PUT', url: '/v1/policy-sets/default/candidate', payload: candidate });

@@ -5,7 +5,7 @@ import { type EncryptionKeys, MissingEncryptionKey } from '../../encryption/encr
 import { VerdictError } from '../../errors.js';
 import { DecisionIds } from '../decision-ids.js';
 import { DecisionLog } from '../decision-log.js';
-import type { Commit, DecisionLogOptions, LocalLogMode, Retention } from '../decision-log-options.js';
+import type { Commit, DecisionLogOptions, LocalLogMode, Retention, WantedRecords } from '../decision-log-options.js';
 import type { DecisionLogStatus, DecisionLogStorage, ShippingStatus } from '../decision-log-status.js';
 import type { DecisionPage } from '../decision-page.js';
 import type { DecisionQuery } from '../decision-query.js';
@@ -141,7 +141,11 @@ export class PostgresDecisionLog extends DecisionLog {
     if (mode !== 'off') {
       this.own = options.openJournal({
         mode: mode === 'replicated' ? 'sync' : mode,
-        retention: { maxAgeMs: keptMs, deletableTo: () => this.shipper?.status.shipped ?? 0 },
+        retention: {
+          maxAgeMs: keptMs,
+          deletableTo: () => this.shipper?.status.shipped ?? 0,
+          ...this.wantedOfJournal(options.retention?.wanted),
+        },
         onCommit: (commit) => {
           this.shipper!.committed(commit.records);
           options.onCommit?.(commit);
@@ -359,6 +363,10 @@ export class PostgresDecisionLog extends DecisionLog {
 
   readonly feed: RecordFeed;
 
+  get ownFeed(): RecordFeed | undefined {
+    return this.own?.ownFeed;
+  }
+
   get depth(): number {
     return this.own?.depth ?? 0;
   }
@@ -478,6 +486,13 @@ export class PostgresDecisionLog extends DecisionLog {
   private get journal(): LocalDecisionLog {
     if (this.own === undefined) throw new Error('the decision log is off');
     return this.own;
+  }
+
+  /** What is wanted elsewhere may fill half of the journal's room: the rest is for what waits for PostgreSQL. */
+  private wantedOfJournal(wanted: WantedRecords | undefined): Pick<Retention, 'wanted'> {
+    if (wanted === undefined) return {};
+    const hasRoom = () => this.journalBytes <= this.journalLimit / 2;
+    return { wanted: { ...wanted, doneTo: () => (hasRoom() ? wanted.doneTo() : Number.MAX_SAFE_INTEGER - 1) } };
   }
 
   private shippingStatus(own: LocalDecisionLog, shipper: Shipper): ShippingStatus {

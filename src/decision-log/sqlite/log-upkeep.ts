@@ -24,6 +24,19 @@ export interface UpkeepOptions {
   readonly onProblem: (what: string, error: unknown) => void;
 }
 
+/** Which rows of the open file may go: times in milliseconds since 1970, else sequences. */
+interface PruneBounds {
+  /** Those that are older. */
+  readonly time: number;
+  /** Those before it. */
+  readonly sequence: number;
+  /** None from here on. */
+  readonly kept: number;
+  /** None behind it that is not older than `wantedFrom`. */
+  readonly unwanted: number;
+  readonly wantedFrom: number;
+}
+
 /** Commits after which the index may have a segment to write. */
 const indexCommits = 512;
 const pruneEveryMs = 60_000;
@@ -181,11 +194,14 @@ export class LogUpkeep {
   async prune(nowMs: number): Promise<void> {
     const files = this.options.files();
     if (files === undefined) return;
-    const { maxAgeMs, maxRecords, deletableTo } = this.options.retention ?? {};
+    const { maxAgeMs, maxRecords, deletableTo, wanted } = this.options.retention ?? {};
     const time = maxAgeMs === undefined ? 0 : nowMs - maxAgeMs;
     const sequence = maxRecords === undefined ? 0 : files.journal.end.sequence - maxRecords + 1;
     const deletable = deletableTo?.() ?? Number.MAX_SAFE_INTEGER - 1;
-    const isDue = ({ last, extent }: ClosedUnit) => last <= deletable && (last < sequence || extent.until < time);
+    const unwanted = wanted?.doneTo() ?? Number.MAX_SAFE_INTEGER - 1;
+    const wantedFrom = nowMs - (wanted?.maxAgeMs ?? 0);
+    const isDue = ({ last, extent }: ClosedUnit) =>
+      last <= deletable && (last < sequence || extent.until < time) && (last <= unwanted || extent.until < wantedFrom);
     let held = 0;
     for (const unit of files.closed.filter(isDue)) {
       if (this.stopping.signal.aborted) return;
@@ -194,7 +210,7 @@ export class LogUpkeep {
     this.held = held;
     const { journal } = files;
     try {
-      await this.pruneOpen(files, journal, { time, sequence, kept: deletable + 1 });
+      await this.pruneOpen(files, journal, { time, sequence, kept: deletable + 1, unwanted, wantedFrom });
     } catch (error) {
       // A turn closed it meanwhile: the next look finds it among the closed files.
       if (files.journal === journal) throw error;
@@ -205,10 +221,20 @@ export class LogUpkeep {
   private async pruneOpen(
     files: JournalFiles,
     journal: Journal,
-    { time, sequence, kept }: { readonly time: number; readonly sequence: number; readonly kept: number },
+    { time, sequence, kept, unwanted, wantedFrom }: PruneBounds,
   ): Promise<void> {
     const { holds } = this.options;
-    const first = await journal.retentionStart(time, sequence, kept);
+    const due = await journal.retentionStart(time, sequence, kept);
+    const first =
+      due <= unwanted + 1
+        ? due
+        : Math.min(
+            due,
+            Math.max(
+              await journal.retentionStart(0, unwanted + 1, kept),
+              await journal.retentionStart(wantedFrom, 0, kept),
+            ),
+          );
     if (first <= journal.start) return;
     // What is found of the file's rows is found before others have to wait for it.
     await files.firstHeld(await holds.inForce(), first);

@@ -26,6 +26,7 @@ import { type LogWriter, type LogWriters, writerNotFound, writerRunning } from '
 import { Losses } from '../losses.js';
 import { type CertifiedKey, type LogKeys, logKeyPathOf, openLogKeys } from '../proof/log-keys.js';
 import type { NoteSigner } from '../proof/signed-note.js';
+import type { RecordFeed } from '../record-feed.js';
 import type { SearchScope } from '../record-filter.js';
 import type { LocalDecisionLog } from '../shipped-journal.js';
 import { statsOf } from '../stats-answer.js';
@@ -411,6 +412,10 @@ export class SqliteDecisionLog extends DecisionLog implements LocalDecisionLog {
   }
 
   readonly feed = new SqliteRecordFeed(() => this.view(), onlyWriter);
+
+  get ownFeed(): RecordFeed | undefined {
+    return this.options.mode === 'off' ? undefined : this.feed;
+  }
 
   get depth(): number {
     return this.group.depth;
