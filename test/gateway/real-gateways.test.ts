@@ -1,15 +1,16 @@
 /**
- * NGINX, Caddy and HAProxy as Debian has them, each with the configuration that docs/gateways.md shows, between a client and
- * a small upstream. A program that is not installed is skipped, unless `VERDICT_TEST_REQUIRE=all`.
+ * NGINX, Caddy and HAProxy as Debian has them, Traefik, NGINX with OpenResty's Lua, and a Worker in Cloudflare's runtime, each
+ * with the configuration or the file that the documentation shows, between a client and a small upstream. A program that is not installed is skipped, unless `VERDICT_TEST_REQUIRE=all`.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request as httpRequest, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BuiltService, freePort, startBuiltService } from '../authzen/built-service.js';
 import { idModel } from '../models.js';
@@ -31,6 +32,12 @@ interface Gateway {
   readonly command: string;
   /** Writes the configuration and says how the program is started with it, in the foreground. */
   configure(places: Places): readonly string[];
+  /** What a client gets while Verdict does not answer; by default 503 that may not be cached. */
+  readonly unavailable?: { readonly status: number };
+  /** Paths that the gateway makes plain before anybody sees them: the upstream gets what was decided on. */
+  readonly tidies?: readonly string[];
+  /** A file that must be there beside the command. */
+  readonly needs?: string;
 }
 
 /** A block of the page, with the places put in. */
@@ -43,6 +50,13 @@ function shown(language: string, { directory, port, upstream, verdict, key }: Pl
     .replaceAll('LUA_FILE', join(directory, 'verdict.lua'))
     .replaceAll('PORT', String(port));
 }
+
+const folder = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const kongFolder = folder('deploy/gateways/kong');
+const workerFile = folder('deploy/gateways/cloudflare/worker.js');
+const modules = '/usr/lib/nginx/modules';
+/** OpenResty's Lua module, by Debian's package libnginx-mod-http-lua. */
+const luaModule = `${modules}/ngx_http_lua_module.so`;
 
 const gateways: readonly Gateway[] = [
   {
@@ -80,10 +94,91 @@ http { access_log off; ${paths.join(' ')} server { listen 127.0.0.1:${port};\n${
       return ['-db', '-f', join(places.directory, 'haproxy.cfg')];
     },
   },
+  {
+    name: 'Traefik',
+    command: 'traefik',
+    configure: (places) => {
+      const { directory, port } = places;
+      writeFileSync(join(directory, 'dynamic.yaml'), shown('yaml traefik', places));
+      return [
+        `--entryPoints.web.address=127.0.0.1:${port}`,
+        `--providers.file.filename=${join(directory, 'dynamic.yaml')}`,
+        '--global.checkNewVersion=false',
+        '--global.sendAnonymousUsage=false',
+        '--log.level=ERROR',
+      ];
+    },
+    // ForwardAuth has no other status for it; no cache keeps a 500.
+    unavailable: { status: 500 },
+    tidies: ['/admin%00/../orders'],
+  },
+  {
+    name: "Kong's plugin in NGINX",
+    command: 'nginx',
+    needs: luaModule,
+    configure: (places) => {
+      const { directory, port, upstream, verdict, key } = places;
+      const [host, verdictPort] = verdict.split(':');
+      const conf = `{ host = "${host}", port = ${verdictPort}, path = "/v1/gateway/forward-auth", tls = false, api_key = "${key}",
+        connect_timeout = 1000, read_timeout = 2000 }`;
+      const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+        (kind) => `${kind}_temp_path ${directory}/${kind};`,
+      );
+      writeFileSync(
+        join(directory, 'nginx.conf'),
+        `load_module ${modules}/ndk_http_module.so; load_module ${luaModule};
+daemon off; pid ${directory}/nginx.pid; error_log ${directory}/error.log; worker_processes 1;
+events { worker_connections 128; }
+http {
+  access_log off; ${paths.join(' ')}
+  lua_package_path "${kongFolder}/?.lua;;";
+  init_by_lua_block { plugin = require "kong.plugins.verdict.handler" }
+  server {
+    listen 127.0.0.1:${port};
+    location / {
+      access_by_lua_block { plugin:access(${conf}) }
+      proxy_pass http://${upstream};
+    }
+  }
+}\n`,
+      );
+      return ['-c', join(directory, 'nginx.conf'), '-e', join(directory, 'error.log'), '-p', directory];
+    },
+  },
+  {
+    name: "Cloudflare's runtime",
+    command: 'workerd',
+    configure: ({ directory, port, upstream, verdict, key }) => {
+      cpSync(workerFile, join(directory, 'worker.js'));
+      const bindings = Object.entries({
+        VERDICT_URL: `http://${verdict}`,
+        VERDICT_KEY: key,
+        ORIGIN_URL: `http://${upstream}`,
+      }).map(([name, text]) => `(name = "${name}", text = "${text}")`);
+      writeFileSync(
+        join(directory, 'config.capnp'),
+        `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "worker", worker = (
+      modules = [(name = "worker.js", esModule = embed "worker.js")],
+      compatibilityDate = "2026-06-01",
+      bindings = [${bindings.join(', ')}],
+    )),
+    # What it may reach: on a test machine everything is on loopback.
+    (name = "internet", network = (allow = ["private", "local"])),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "worker")],
+);\n`,
+      );
+      return ['serve', join(directory, 'config.capnp')];
+    },
+    tidies: ['/admin%00/../orders'],
+  },
 ];
 
-describe.each(gateways)('$name', ({ name, command, configure }) => {
-  const missing = !isInstalled(command) && !required;
+describe.each(gateways)('$name', ({ name, command, configure, needs, unavailable, tidies = [] }) => {
+  const missing = !(isInstalled(command) && (needs === undefined || existsSync(needs))) && !required;
   const test = it.skipIf(missing);
   let issuer: Issuer;
   let service: BuiltService;
@@ -133,6 +228,8 @@ describe.each(gateways)('$name', ({ name, command, configure }) => {
       errors += chunk;
     });
     await untilOpen(port, () => gateway.exitCode !== null && errors);
+    // One that listens may not have read its routes yet.
+    for (let attempt = 0; attempt < 100 && (await ask('/')).status === 404; attempt++) await delay(50);
   });
 
   afterAll(async () => {
@@ -231,17 +328,25 @@ describe.each(gateways)('$name', ({ name, command, configure }) => {
     '/%61dmin',
   ])('is not fooled by %s', async (path) => {
     const { status } = await ask(path, alice());
+    if (tidies.includes(path)) {
+      expect(reached.map(({ url }) => url)).toEqual(['/orders']);
+      return;
+    }
     expect([400, 403, 404]).toContain(status);
     expect(reached).toEqual([]);
   });
 
-  test('answers 503, not to be cached, while Verdict is slow, and goes on afterwards', async () => {
-    service.child.kill('SIGSTOP');
-    const answer = await ask('/orders', alice());
-    service.child.kill('SIGCONT');
-    expect(answer.status).toBe(503);
-    expect(answer.headers['cache-control']).toBe('no-store');
+  /** 503, not to be cached, where the gateway can say it. */
+  function expectUnavailable({ status, headers }: { status: number; headers: IncomingHttpHeaders }) {
+    expect(status).toBe(unavailable?.status ?? 503);
+    if (unavailable === undefined) expect(headers['cache-control']).toBe('no-store');
     expect(reached).toEqual([]);
+  }
+
+  test('lets nothing through while Verdict is slow, says so, and goes on afterwards', { timeout: 60_000 }, async () => {
+    service.child.kill('SIGSTOP');
+    const answer = await ask('/orders', alice()).finally(() => service.child.kill('SIGCONT'));
+    expectUnavailable(answer);
     let status = 0;
     for (let attempt = 0; attempt < 50 && status !== 200; attempt++) {
       ({ status } = await ask('/orders', alice()));
@@ -250,12 +355,9 @@ describe.each(gateways)('$name', ({ name, command, configure }) => {
     expect(status).toBe(200);
   });
 
-  test('answers 503, not to be cached, when Verdict is gone', async () => {
+  test('lets nothing through when Verdict is gone, and says so', async () => {
     service.child.kill('SIGKILL');
     await once(service.child, 'exit');
-    const answer = await ask('/orders', alice());
-    expect(answer.status).toBe(503);
-    expect(answer.headers['cache-control']).toBe('no-store');
-    expect(reached).toEqual([]);
+    expectUnavailable(await ask('/orders', alice()));
   });
 });
