@@ -91,6 +91,18 @@ describe('values that fit together', { timeout: 60_000 }, () => {
     expect(environmentOf(stdout)).toMatchObject({ VERDICT_MAX_BATCH_BYTES: '33554432', VERDICT_CROSS_CHECK: '0.01' });
   });
 
+  test('open the port for Envoy where it is set, wherever ports are named', () => {
+    const networkPolicy = { enabled: true, ingressFrom: [{ podSelector: {} }], egress: [{ ports: [{ port: 5432 }] }] };
+    const ports = (more: Values) =>
+      objectsIn(renderValues({ ...fleet, networkPolicy, ...more }).stdout).flatMap(({ kind, spec }) => {
+        if (kind === 'Service') return spec.ports.map(({ name }: Values) => name);
+        if (kind === 'NetworkPolicy') return spec.ingress[0].ports.map(({ port }: Values) => port);
+        return kind === 'Deployment' ? spec.template.spec.containers[0].ports.map(({ name }: Values) => name) : [];
+      });
+    expect(ports({}).filter((name) => name === 'grpc')).toHaveLength(0);
+    expect(ports({ 'settings.VERDICT_GRPC_PORT': 4000 }).filter((name) => name === 'grpc')).toHaveLength(3);
+  });
+
   test('keep the journals of all workers below three quarters of the folder', () => {
     const bytes = (more: Values) =>
       Number(environmentOf(renderValues({ ...fleet, ...more }).stdout).VERDICT_DECISION_LOG_JOURNAL_BYTES);
@@ -223,6 +235,9 @@ const contradictions: readonly [string, Values, Values, RegExp][] = [
     { extraEnv: [{ name: 'VERDICT_PORT', value: '1' }] },
     /extraEnv has VERDICT_PORT/,
   ],
+  ['a port for Envoy that nobody knows', fleet, { 'settings.VERDICT_GRPC_PORT': 0 }, /another one in each pod/],
+  ['one port for two', fleet, { 'settings.VERDICT_GRPC_PORT': 3000 }, /3000 is the service's/],
+  ['a port twice', fleet, { extraPorts: [{ name: 'more', port: 3000 }] }, /one of the service's own/],
   ['TLS here and elsewhere', least, { 'tls.existingSecret': 'tls' }, /exclude each other/],
   ['TLS nowhere', least, { 'tls.terminatedElsewhere': false }, /set tls\.existingSecret, or/],
   ['certificates of clients without TLS', least, { 'tls.clientCA.secretName': 'ca' }, /wants tls\.existingSecret/],

@@ -105,6 +105,14 @@
 {{- if and $isSqlite (not $v.apiKeys.key) (not (get $v.settings "VERDICT_JWT_ISSUER")) -}}
   {{- $p = append $p "nobody could call: set apiKeys.key, or settings.VERDICT_JWT_ISSUER and VERDICT_JWT_AUDIENCE (keys that are managed in PostgreSQL are enough, too)" -}}
 {{- end -}}
+{{- if or (eq (include "verdict.grpcPort" .) "0") (eq (include "verdict.grpcPort" .) "3000") -}}
+  {{- $p = append $p "settings.VERDICT_GRPC_PORT must be a port of its own: 3000 is the service's, and 0 would be another one in each pod" -}}
+{{- end -}}
+{{- range $v.extraPorts -}}
+  {{- if or (has .name (list "http" "https" "grpc")) (has (toString .port) (list "3000" (include "verdict.grpcPort" $))) -}}
+    {{- $p = append $p (printf "extraPorts has %s (%v), which is one of the service's own" .name .port) -}}
+  {{- end -}}
+{{- end -}}
 {{- range $v.extraEnv -}}
   {{- if hasPrefix "VERDICT_" .name -}}{{- $p = append $p (printf "extraEnv has %s: put it into settings, or into secrets" .name) -}}{{- end -}}
 {{- end -}}

@@ -74,3 +74,8 @@ default
 {{- define "verdict.volumeOfSet" -}}
 {{- printf "policies-%s" (sha256sum . | trunc 10) -}}
 {{- end -}}
+
+{{/* The port for Envoy over gRPC; empty where there is none. */}}
+{{- define "verdict.grpcPort" -}}
+{{- if hasKey .Values.settings "VERDICT_GRPC_PORT" -}}{{- include "verdict.text" .Values.settings.VERDICT_GRPC_PORT -}}{{- end -}}
+{{- end -}}

@@ -44,6 +44,10 @@ spec:
       ports:
         - name: {{ include "verdict.scheme" . }}
           containerPort: 3000
+        {{- with include "verdict.grpcPort" . }}
+        - name: grpc
+          containerPort: {{ . }}
+        {{- end }}
         {{- range $v.extraPorts }}
         - name: {{ .name }}
           containerPort: {{ .port }}
