@@ -37,7 +37,7 @@ export class CheckHandler {
     if (fault !== undefined) throw fault;
     const client = message === undefined ? undefined : clientRequestOf(message, this.services.limits);
     if (client === undefined)
-      throw new VerdictError('malformed_request', 'The message is no check of an HTTP request.');
+      throw new VerdictError('malformed_request', 'The message does not describe an HTTP request.');
     const { headers } = client.request;
     const requestId = requestIdOf({ 'x-request-id': ownText(headers, 'x-request-id') });
     try {

@@ -19,7 +19,7 @@ export interface ClientRequest {
 /** Returns undefined if the message is not about an HTTP request. */
 export function clientRequestOf({ attributes }: CheckRequest, limits: RequestLimits): ClientRequest | undefined {
   const http = attributes?.request?.http;
-  if (!attributes || !http || !http.method) return undefined;
+  if (!attributes || !http?.method) return undefined;
   const headers = headersOf(http);
   const { source, contextExtensions, metadataContext, routeMetadataContext } = attributes;
   const request: GatewayRequest = {
