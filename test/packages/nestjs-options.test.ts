@@ -164,6 +164,16 @@ describe('the options', () => {
     ]);
   });
 
+  it('tokens do not start an application that decides in its own process', async () => {
+    const local = {
+      mode: 'local',
+      baseUrl: 'http://127.0.0.1:9',
+      policySets: ['default'],
+      tokens: () => ({ user: 'eyJ' }),
+    } as const;
+    await expect(start([VerdictModule.forRoot(local)])).rejects.toThrow("not with mode 'local'");
+  });
+
   it('can be made by a class', async () => {
     @Injectable()
     class Options {

@@ -20,7 +20,7 @@ export interface QuestionSettings {
   readonly environment?: (call: Call) => Awaitable<object | undefined>;
   /**
    * Signed tokens for every question, by the names that the policy sets declare: the service verifies them. Undefined brings
-   * none. The service alone can: not with `mode: 'local'`.
+   * none. The service alone can: with `mode: 'local'` the application does not start.
    */
   readonly tokens?: (call: Call) => Awaitable<Readonly<Record<string, string>> | undefined>;
 }
@@ -37,7 +37,6 @@ export interface HttpOptions extends VerdictClientOptions, QuestionSettings {
  */
 export interface LocalOptions extends LocalVerdictOptions, QuestionSettings {
   readonly mode: 'local';
-  readonly tokens?: undefined;
   readonly client?: undefined;
 }
 

@@ -56,6 +56,8 @@ async function sourceOf(options: VerdictModuleOptions): Promise<DecisionSource> 
   const { client, mode } = options;
   if (client !== undefined) return client;
   if (mode === 'local') {
+    if (options.tokens !== undefined)
+      throw new TypeError("VerdictModule: tokens are verified by the service, not with mode 'local'");
     // Only here is the engine needed.
     const { LocalVerdict } = await import('@verdict/client/local');
     const logger = new Logger('LocalVerdict');
