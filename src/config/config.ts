@@ -35,6 +35,7 @@ export const variablePrefix = 'VERDICT_';
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export const policySources = ['directory', 'bundle', 'database'] as const;
+export const drafts = ['mcp'] as const;
 export const decisionLogModes = ['sync', 'fsync', 'async', 'off', 'replicated'] as const;
 
 /** One environment variable: `publicUrl` is read from `VERDICT_PUBLIC_URL`. */
@@ -327,6 +328,14 @@ export class Config {
   @IsString()
   @Rule((_value, { jwtIssuer }) => (jwtIssuer === undefined ? 'needs VERDICT_JWT_ISSUER' : undefined))
   readonly gatewayJwtAudience?: string;
+
+  @Variable('Drafts of standards that are served, separated by commas: mcp. They may change with any release.')
+  @IsOptional()
+  @Rule((value) => {
+    const wrong = listIn(value as string).find((name) => !(drafts as readonly string[]).includes(name));
+    return wrong === undefined ? undefined : `names "${wrong}"; it may name ${drafts.join(', ')}`;
+  })
+  readonly drafts?: string;
 
   @Variable('Where the keys of the issuers are, in the order of VERDICT_JWT_ISSUER. Default: what their metadata says.')
   @IsOptional()

@@ -19,6 +19,7 @@ import {
   type GatewayRequest,
   gatewayQuestion,
 } from './gateway-request.js';
+import { notAllowed, userReason } from './user-reason.js';
 
 export interface GatewayServices {
   readonly pdp: Pdp;
@@ -119,7 +120,7 @@ export async function checkRequest(services: GatewayServices, call: GatewayCall)
     if (error instanceof VerdictError && error.code === 'invalid_request') return refused('denied', notAllowed);
     throw error;
   }
-  if (!decision.allowed) return refused('denied', userReason(decision), undefined, decision);
+  if (!decision.allowed) return refused('denied', userReason(decision.reason), undefined, decision);
   return { allowed: true, decision, question, identity, request, mapping, isNamedByHeader: named?.by === 'header' };
 }
 
@@ -166,14 +167,4 @@ async function tokenUser(
 function decoded(header: string): string {
   const bytes = Buffer.from(header, 'latin1');
   return isUtf8(bytes) ? bytes.toString('utf8') : header;
-}
-
-const notAllowed = 'You may not do this.';
-
-/** The message of the deciding rule. Gateways show it to the client, so it holds nothing else of the policy. */
-function userReason({ reason: { message } }: DecisionAnswer): string {
-  if (typeof message === 'string') return message;
-  const isObject = typeof message === 'object' && message !== null && !Array.isArray(message);
-  const english = isObject ? message.en : undefined;
-  return typeof english === 'string' ? english : notAllowed;
 }

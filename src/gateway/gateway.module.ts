@@ -9,11 +9,12 @@ import { AuthModule } from '../auth/auth.module.js';
 import { Authenticator } from '../auth/authenticator.js';
 import { FailedAuthentications } from '../auth/failed-authentications.js';
 import { RateLimits } from '../auth/rate-limits.js';
-import { Config } from '../config/config.js';
+import { Config, listIn } from '../config/config.js';
 import { fastifyOf, HttpModule } from '../http/http.module.js';
 import { httpLimitsOf } from '../http/http-limits.js';
 import { loggerToken } from '../logging/logging.module.js';
 import { FreshSets } from '../pdp/fresh-sets.js';
+import { ListFilter } from '../pdp/list-filter.js';
 import { Pdp } from '../pdp/pdp.js';
 import { PdpModule } from '../pdp/pdp.module.js';
 import { PolicyStore } from '../policy-store/policy-store.js';
@@ -81,11 +82,20 @@ export class GatewayModule implements OnModuleInit, OnApplicationShutdown {
     private readonly config: Config,
     @Inject(gatewayServices) private readonly services: GatewayServices,
     @Inject(EnvoyPort) private readonly envoyPort: EnvoyPort,
+    private readonly listFilter: ListFilter,
   ) {}
 
-  onModuleInit(): void {
+  async onModuleInit(): Promise<void> {
     registerForwardAuthRoutes(fastifyOf(this.host), this.services);
     registerEnvoyRoutes(fastifyOf(this.host), { ...this.services, bodyBytes: this.config.maxBodyBytes });
+    if (!listIn(this.config.drafts).includes('mcp')) return;
+    // Read where it is asked for: expressions are nothing that others should load.
+    const { registerMcpRoutes } = await import('./mcp/mcp-routes.js');
+    registerMcpRoutes(
+      fastifyOf(this.host),
+      { ...this.services, listFilter: this.listFilter },
+      httpLimitsOf(this.config),
+    );
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -22,6 +22,7 @@ import { CandidateComparison } from './candidate-comparison.js';
 import { DecisionObservers } from './decision-observers.js';
 import { DecisionRecorder } from './decision-recorder.js';
 import { FreshSets } from './fresh-sets.js';
+import { ListFilter } from './list-filter.js';
 import { LocalRecords } from './local-records/local-records.js';
 import { Pdp } from './pdp.js';
 import { PolicySearch } from './policy-search.js';
@@ -97,12 +98,17 @@ import { Simulations } from './simulation/simulations.js';
       ) => new Simulations({ log, erasures, archive, data, versions, replica: instanceOf(config) }),
     },
     {
+      provide: ListFilter,
+      inject: [DecisionRecorder],
+      useFactory: (recorder: DecisionRecorder) => new ListFilter(recorder),
+    },
+    {
       provide: PolicySearch,
       inject: [DecisionRecorder],
       useFactory: (recorder: DecisionRecorder) => new PolicySearch(recorder),
     },
   ],
-  exports: [DecisionObservers, FreshSets, LocalRecords, Pdp, PolicySearch, Simulations],
+  exports: [DecisionObservers, FreshSets, ListFilter, LocalRecords, Pdp, PolicySearch, Simulations],
 })
 export class PdpModule implements OnModuleInit, OnApplicationShutdown {
   constructor(

@@ -27,6 +27,7 @@ const templates = {
   tenants: 'roles in tenants',
   gateway: 'paths and methods of an HTTP API',
   rest: 'roles, and who owns what',
+  mcp: 'tools of agents',
 } as const;
 
 interface InitOptions {

@@ -9,6 +9,7 @@ import { type GatewayForward, noForward, readForward } from './gateway-forward.j
 import { defaultPathReading, type PathReading, readPathReading } from './gateway-paths.js';
 import { type GatewaySource, type GatewayTemplate, readTemplate } from './gateway-template.js';
 import { isHeaderName } from './header-name.js';
+import { defaultMcpMapping, type McpMapping, readMcpMapping } from './mcp-mapping.js';
 import type { YamlNode } from './yaml-document.js';
 
 export type GatewayAttributes = ReadonlyMap<string, GatewayTemplate>;
@@ -60,6 +61,8 @@ export interface GatewayMapping {
   readonly forward: GatewayForward;
   /** How long ago, such as `30s`, the source of the set may have been confirmed last. Undefined: any time. */
   readonly maxStaleness: string | undefined;
+  /** Of messages of the Model Context Protocol. */
+  readonly mcp: McpMapping;
   /** True if a template names a part of the body. */
   readonly readsBody: boolean;
 }
@@ -85,6 +88,7 @@ export const defaultGatewayMapping: GatewayMapping = Object.freeze<GatewayMappin
   paths: defaultPathReading,
   forward: noForward,
   maxStaleness: undefined,
+  mcp: defaultMcpMapping,
   readsBody: false,
 });
 
@@ -100,6 +104,7 @@ export function readGatewayMapping(node: YamlNode): GatewayMapping {
     'paths',
     'forward',
     'maxStaleness',
+    'mcp',
   ] as const;
   const members = node.knownMembers('gateway', keys);
   const fallback = defaultGatewayMapping;
@@ -116,6 +121,7 @@ export function readGatewayMapping(node: YamlNode): GatewayMapping {
     paths,
     forward: members.forward === undefined ? noForward : readForward(members.forward),
     maxStaleness: members.maxStaleness === undefined ? undefined : readMaxStaleness(members.maxStaleness),
+    mcp: members.mcp === undefined ? fallback.mcp : readMcpMapping(members.mcp),
   };
   return Object.freeze({ ...mapping, readsBody: namesBody(mapping) });
 }
