@@ -135,7 +135,8 @@ describe('docs/problems.md', () => {
   /** Texts of the same form that are no codes of problems: reasons, effects, sections of a model. */
   const others = new Set([
     ...['rule_allowed', 'rule_denied', 'no_matching_rule', 'allowed_by_default', 'evaluation_error'],
-    ...['stored_types', 'client_id'],
+    ...['stored_types', 'client_id', 'session_termination'],
+    ...['supported_mandatory_extensions', 'supported_obligations'],
     ...['allow_override', 'deny_override', 'allow_and_deny', 'subject_priority', 'no_match'],
     ...[
       'request_definition',

@@ -137,6 +137,8 @@ function adminReason({ reason, errors }: DecisionAnswer): string {
       return `The request does not fit the schema: ${errors[0]?.message ?? 'see errors'}.`;
     case 'step_budget_exceeded':
       return 'The evaluation takes too many steps.';
+    case 'obligation_unsupported':
+      return `A rule allows it${place} with an obligation, and ${errors.at(-1)?.message ?? 'the caller does not execute it'}.`;
     default:
       return code satisfies never;
   }

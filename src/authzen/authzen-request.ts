@@ -127,13 +127,32 @@ export function questionOf(
   { subject, action, resource, context }: EvaluationRequest,
   policySet: string,
   { atLeast, maxStaleness }: Demand,
+  negotiatesObligations: boolean,
 ): Question {
   const own = entityOf(subject);
   const done = actionOf(action);
   const target = entityOf(resource);
   // Without object spreads, which would cost more than the rest of this function.
-  if (context === undefined) return { subject: own, action: done, resource: target, policySet, atLeast, maxStaleness };
-  return { subject: own, action: done, resource: target, attributes: context, policySet, atLeast, maxStaleness };
+  const asked = {
+    subject: own,
+    action: done,
+    resource: target,
+    policySet,
+    atLeast,
+    maxStaleness,
+    negotiatesObligations,
+  };
+  if (context === undefined) return asked;
+  return {
+    subject: own,
+    action: done,
+    resource: target,
+    attributes: context,
+    policySet,
+    atLeast,
+    maxStaleness,
+    negotiatesObligations,
+  };
 }
 
 /** The same error with pointers into the AuthZEN request. */

@@ -1,6 +1,6 @@
 import { Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { Config } from '../config/config.js';
+import { Config, speaksDraft } from '../config/config.js';
 import { basePathOf } from '../config/public-url.js';
 import { ConfigError } from '../config/read-config.js';
 import { Gate } from '../http/gate.js';
@@ -49,12 +49,14 @@ export class AuthzenModule implements OnModuleInit {
     const { config, gate, pdp, search, freshSets, policySets, signer } = this;
     const fastify = fastifyOf(this.host);
     const limits = httpLimitsOf(config);
-    registerEvaluationRoutes(fastify, { pdp, freshSets, limits, gate });
-    registerSearchRoutes(fastify, { search, freshSets, limits });
+    const negotiatesObligations = speaksDraft(config, 'obligations');
+    registerEvaluationRoutes(fastify, { pdp, freshSets, limits, gate, negotiatesObligations });
+    registerSearchRoutes(fastify, { search, freshSets, limits, negotiatesObligations });
     registerMetadataRoutes(fastify, {
       policySets,
       publicUrl: () => this.url.outside,
       publicPath: basePathOf(config),
+      negotiatesObligations,
       signer,
     });
   }

@@ -35,12 +35,14 @@ export interface EvaluationServices {
   readonly freshSets: FreshSets;
   readonly limits: HttpLimits;
   readonly gate: Gate;
+  /** Whether callers say which obligations they execute (draft `obligations`). */
+  readonly negotiatesObligations: boolean;
 }
 
 const viaName = 'authzen';
 
 export function registerEvaluationRoutes(fastify: FastifyInstance, services: EvaluationServices): void {
-  const { pdp, freshSets, limits, gate } = services;
+  const { pdp, freshSets, limits, gate, negotiatesObligations } = services;
   const validation = new Validation(evaluationShapes, limits, 'ignore');
   const isEvaluation = validation.of(EvaluationRequest);
   const validated = (shape: (typeof evaluationShapes)[number], operation: Operation): RouteShorthandOptions => ({
@@ -54,7 +56,7 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
     const demand = demandOf(request);
     const found = freshPolicySetOf(request, freshSets, demand);
     const { name } = found instanceof Promise ? await found : found;
-    const answer = pdp.decide(questionOf(body, name, demand), askerOf(request, viaName));
+    const answer = pdp.decide(questionOf(body, name, demand, negotiatesObligations), askerOf(request, viaName));
     return authzenDecision(
       await answer.catch((error) => {
         throw inAuthzenWords(error);
@@ -66,7 +68,8 @@ export function registerEvaluationRoutes(fastify: FastifyInstance, services: Eva
   function* questionsOf(batch: Batch, policySet: string, demand: Demand): Iterable<Question | VerdictError> {
     for (const item of batch.each()) {
       if (item instanceof VerdictError) yield item;
-      else if (isEvaluation(item)) yield questionOf(item as unknown as EvaluationRequest, policySet, demand);
+      else if (isEvaluation(item))
+        yield questionOf(item as unknown as EvaluationRequest, policySet, demand, negotiatesObligations);
       else yield invalidRequest(isEvaluation.errors!);
     }
   }

@@ -15,16 +15,18 @@ export interface MetadataServices {
   readonly signer: MetadataSigner | undefined;
   /** Path of the public URL, usually `''`. Clients append it to the address of the metadata. */
   readonly publicPath: string;
+  /** Whether callers say which obligations they execute (draft `obligations`). */
+  readonly negotiatesObligations: boolean;
 }
 
 /** Clients may keep metadata for five minutes (section 11.9); addresses hardly ever change. */
 const cacheControl = 'max-age=300';
 
 export function registerMetadataRoutes(fastify: FastifyInstance, services: MetadataServices): void {
-  const { policySets, publicUrl, signer, publicPath } = services;
+  const { policySets, publicUrl, signer, publicPath, negotiatesObligations } = services;
 
   async function metadata(set: string | undefined): Promise<AuthzenMetadata> {
-    const plain = metadataOf(publicUrl(), set);
+    const plain = metadataOf(publicUrl(), set, negotiatesObligations);
     if (signer === undefined) return plain;
     const withKeys = { ...plain, jwks_uri: publicUrl() + jwksPath };
     return { ...withKeys, signed_metadata: await signer.sign(withKeys) };

@@ -1,6 +1,7 @@
 /** AuthZEN metadata (section 9): the addresses of all endpoints, so that a client needs only the base URL. */
 import { JSONSchema } from 'class-validator-jsonschema';
-import { Parts, Text } from '../answers/members.js';
+import { Parts, Text, Texts } from '../answers/members.js';
+import { obligationTypes } from '../core/engine/obligations.js';
 import { pathOfSet } from '../http/policy-set-base.js';
 
 export const wellKnown = '/.well-known/authzen-configuration';
@@ -24,6 +25,12 @@ export class AuthzenMetadata {
 
   @Text()
   readonly search_action_endpoint!: string;
+
+  @Texts({ optional: true, description: 'URNs of what the service can do beyond the specification.' })
+  readonly capabilities?: readonly string[];
+
+  @Texts({ optional: true, description: 'Types of obligations that the service can demand (a draft).' })
+  readonly supported_obligations?: readonly string[];
 
   /** Not a parameter of the specification; other clients ignore it. */
   @Text({ optional: true, description: 'Where the keys are that the metadata is signed with.' })
@@ -59,7 +66,7 @@ export class PublicKey {
  * @param publicUrl without a slash at its end; clients compare `policy_decision_point` with what they asked by
  *   character
  */
-export function metadataOf(publicUrl: string, set: string | undefined): AuthzenMetadata {
+export function metadataOf(publicUrl: string, set: string | undefined, negotiatesObligations = false): AuthzenMetadata {
   const base = set === undefined ? publicUrl : publicUrl + pathOfSet(set);
   return {
     policy_decision_point: base,
@@ -68,5 +75,9 @@ export function metadataOf(publicUrl: string, set: string | undefined): AuthzenM
     search_subject_endpoint: `${base}/access/v1/search/subject`,
     search_resource_endpoint: `${base}/access/v1/search/resource`,
     search_action_endpoint: `${base}/access/v1/search/action`,
+    ...(negotiatesObligations && {
+      capabilities: ['urn:openid:authzen:capability:obligations'],
+      supported_obligations: obligationTypes,
+    }),
   };
 }

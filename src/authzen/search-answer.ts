@@ -1,5 +1,7 @@
 /** Answers of searches (section 8). */
-import { Flag, Integer, OneOf, Part, Parts, Text } from '../answers/members.js';
+import { Flag, Integer, ListOfAnything, OneOf, Part, Parts, Text } from '../answers/members.js';
+
+import type { Json } from '../core/request.js';
 
 const stops = ['limit', 'budget'] as const;
 
@@ -45,17 +47,29 @@ export class SearchContext {
   readonly revision?: number;
 }
 
+/** What must be done before this one result may be shown. */
+export class FoundContext {
+  @ListOfAnything({ description: 'In the form of the draft on obligations: `{id, type, properties}`.' })
+  readonly obligations!: readonly Json[];
+}
+
 export class FoundEntity {
   @Text()
   readonly type!: string;
 
   @Text()
   readonly id!: string;
+
+  @Part(() => FoundContext, { optional: true })
+  readonly context?: FoundContext;
 }
 
 export class FoundAction {
   @Text()
   readonly name!: string;
+
+  @Part(() => FoundContext, { optional: true })
+  readonly context?: FoundContext;
 }
 
 class SearchAnswer {

@@ -11,7 +11,7 @@ import type { FreshSets } from '../pdp/fresh-sets.js';
 import type { PolicySearch, SearchPage } from '../pdp/policy-search.js';
 import { authzenOperation } from './authzen-operation.js';
 import { type PagePlace, pageToken, readPageToken, refused } from './page-token.js';
-import { ActionSearchAnswer, EntitySearchAnswer } from './search-answer.js';
+import { ActionSearchAnswer, EntitySearchAnswer, type FoundContext } from './search-answer.js';
 import {
   ActionSearchRequest,
   actionQuery,
@@ -27,6 +27,8 @@ export interface SearchServices {
   readonly search: PolicySearch;
   readonly freshSets: FreshSets;
   readonly limits: HttpLimits;
+  /** Whether callers say which obligations they execute (draft `obligations`). */
+  readonly negotiatesObligations: boolean;
 }
 
 const searchIds = { subject: 'searchSubjects', resource: 'searchResources', action: 'searchActions' } as const;
@@ -34,7 +36,8 @@ const searchIds = { subject: 'searchSubjects', resource: 'searchResources', acti
 /** Most results on one page, and the default. */
 const maxResults = 1_000;
 
-export function registerSearchRoutes(fastify: FastifyInstance, { search, freshSets, limits }: SearchServices): void {
+export function registerSearchRoutes(fastify: FastifyInstance, services: SearchServices): void {
+  const { search, freshSets, limits, negotiatesObligations } = services;
   const validation = new Validation(searchShapes, limits, 'ignore');
 
   async function answer(
@@ -49,7 +52,7 @@ export function registerSearchRoutes(fastify: FastifyInstance, { search, freshSe
     const found = await search.search(
       set,
       query,
-      { after, limit: Math.min(limit, maxResults) },
+      { after, limit: Math.min(limit, maxResults), negotiatesObligations },
       askerOf(request, 'search'),
     );
     return responseOf(query, found, found.end === 'complete' ? '' : pageToken({ after: found.next, limit }, identity));
@@ -103,7 +106,7 @@ function responseOf(
   found: SearchPage,
   nextToken: string,
 ): EntitySearchAnswer | ActionSearchAnswer {
-  const { searchId, policySet, policyVersion, revision, results, examined, rolesLeftOut, end } = found;
+  const { searchId, policySet, policyVersion, revision, results, obligations, examined, rolesLeftOut, end } = found;
   const extent = end === 'complete' ? { complete: true } : { complete: false, stopped_by: end };
   const page = {
     page: {
@@ -119,6 +122,12 @@ function responseOf(
     },
   };
   return kind === 'action'
-    ? { ...page, results: results.map((name) => ({ name })) }
-    : { ...page, results: results.map((id) => ({ type: type!, id })) };
+    ? { ...page, results: results.map((name) => ({ name, ...contextOf(name, obligations) })) }
+    : { ...page, results: results.map((id) => ({ type: type!, id, ...contextOf(id, obligations) })) };
+}
+
+function contextOf(id: string, obligations: SearchPage['obligations']): { readonly context?: FoundContext } {
+  const own = obligations?.get(id);
+  // Sound: obligations are JSON.
+  return own === undefined ? {} : { context: { obligations: own as unknown as readonly Json[] } };
 }

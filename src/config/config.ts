@@ -35,7 +35,7 @@ export const variablePrefix = 'VERDICT_';
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export const policySources = ['directory', 'bundle', 'database'] as const;
-export const drafts = ['mcp'] as const;
+export const drafts = ['mcp', 'obligations'] as const;
 export const decisionLogModes = ['sync', 'fsync', 'async', 'off', 'replicated'] as const;
 
 /** One environment variable: `publicUrl` is read from `VERDICT_PUBLIC_URL`. */
@@ -329,7 +329,7 @@ export class Config {
   @Rule((_value, { jwtIssuer }) => (jwtIssuer === undefined ? 'needs VERDICT_JWT_ISSUER' : undefined))
   readonly gatewayJwtAudience?: string;
 
-  @Variable('Drafts of standards that are served, separated by commas: mcp. They may change with any release.')
+  @Variable('Drafts of standards that are served, separated by commas: mcp, obligations. They may change with any release.')
   @IsOptional()
   @Rule((value) => {
     const wrong = listIn(value as string).find((name) => !(drafts as readonly string[]).includes(name));
@@ -548,6 +548,10 @@ export function variableName(property: keyof Config): string {
 
 export function variableOf(property: keyof Config): Variable {
   return variables.find((variable) => variable.property === property)!;
+}
+
+export function speaksDraft(config: Pick<Config, 'drafts'>, name: (typeof drafts)[number]): boolean {
+  return listIn(config.drafts).includes(name);
 }
 
 /** The members of a list as an environment variable writes it. */

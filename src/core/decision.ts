@@ -14,6 +14,7 @@ export const reasonCodes = [
   'unknown_entity',
   'schema_violation',
   'step_budget_exceeded',
+  'obligation_unsupported',
 ] as const;
 export type ReasonCode = (typeof reasonCodes)[number];
 

@@ -1,5 +1,6 @@
 import type { QuestionTokens, SignedTokens } from '../auth/question-tokens.js';
 import type { EngineDecision } from '../core/decision.js';
+import { negotiateObligations } from '../core/engine/obligations.js';
 import { type DecisionRequest, normaliseQuestion, type TokenClaims, withClaims } from '../core/request.js';
 import { parseRfc3339 } from '../core/rfc3339.js';
 import type { NewDecisionRecord } from '../decision-log/decision-record.js';
@@ -237,10 +238,13 @@ export class Pdp {
     const { request, received, now, explain, started } = inquiry;
     // Two versions of a set in turns would be loaded there again and again.
     if (set.candidate === undefined) this.crossCheck.observe(set, request, now, decision);
-    const { decision: effect, reason, errors, obligations } = decision;
+    const told = inquiry.negotiates ? negotiateObligations(decision, request.attributes) : undefined;
+    const { decision: effect, reason, errors, obligations } = told?.decision ?? decision;
     const said = { request, received, now, started, decision: effect, reason, errors, obligations };
     const record = this.recorder.recordOf(set, said, asker);
-    return { record, answer: answerOf(record.id, set, decision, explain) };
+    const answer = answerOf(record.id, set, told?.decision ?? decision, explain);
+    // Sound: obligations are JSON. The record keeps them as the policy has them.
+    return { record, answer: told === undefined ? answer : { ...answer, obligations: told.obligations as never } };
   }
 }
 
@@ -254,15 +258,16 @@ interface Inquiry extends EvaluationOptions {
   readonly received: number;
   /** By the monotonic clock. */
   readonly started: number;
+  readonly negotiates: boolean;
 }
 
 function inquire(set: ServedPolicySet, question: Question, asker: Asker, claims: TokenClaims | undefined): Inquiry {
   const started = performance.now();
   const received = Date.now();
-  const explain = question.explain ?? 'brief';
+  const { explain = 'brief', negotiatesObligations: negotiates = false } = question;
   if (explain === 'full') requireExplain(asker, set);
   const now = question.at === undefined ? received : requestedClock(set, question.at, asker);
-  return { request: withClaims(normaliseQuestion(question), claims), received, now, explain, started };
+  return { request: withClaims(normaliseQuestion(question), claims), received, now, explain, started, negotiates };
 }
 
 /** A full explanation says what other rules hold, and to whom they apply. */

@@ -1,3 +1,4 @@
+import { negotiateObligations, type Obligation, ObligationIds } from '../core/engine/obligations.js';
 import type { SearchOptions, SearchResult } from '../core/search/search.js';
 import { questionAbout, type SearchQuery } from '../core/search/search-query.js';
 import { defaultStepBudget } from '../core/step-budget.js';
@@ -14,6 +15,8 @@ export interface SearchPage {
   readonly revision: number | undefined;
   /** Ids (names, for actions) in an order that is stable within a version. */
   readonly results: readonly string[];
+  /** What must be done before a result may be shown, of those that have such; undefined where nobody asked. */
+  readonly obligations?: ReadonlyMap<string, readonly Obligation[]> | undefined;
   /** How many candidates were decided for this page. */
   readonly examined: number;
   /** How many names were not tried since they are names of roles. */
@@ -27,6 +30,8 @@ export interface SearchPage {
 export interface PageOptions {
   readonly after: string | undefined;
   readonly limit: number;
+  /** Whether the query says which obligations the caller executes: a result with others is left out. */
+  readonly negotiatesObligations?: boolean;
 }
 
 /** Milliseconds after which a search answers with what it has found; the next page continues there. */
@@ -45,16 +50,18 @@ export class PolicySearch {
   async search(
     set: ServedPolicySet,
     query: SearchQuery,
-    { after, limit }: PageOptions,
+    { after, limit, negotiatesObligations = false }: PageOptions,
     asker: Asker,
   ): Promise<SearchPage> {
     const started = performance.now();
     const now = Date.now();
     const steps = searchInSteps(set, query, { now, limit, ...(after !== undefined && { after }) }, started);
     const found = await inTurns(steps);
-    const { results, examined } = found;
+    const { examined } = found;
+    const obliged = negotiatesObligations ? await inTurns(obligationsOf(set, query, found.results, now)) : undefined;
+    const results = obliged?.results ?? found.results;
     const next = found.next ?? after;
-    const end: SearchPage['end'] = found.complete ? 'complete' : results.length >= limit ? 'limit' : 'budget';
+    const end: SearchPage['end'] = found.complete ? 'complete' : found.results.length >= limit ? 'limit' : 'budget';
     const request = questionAbout(query, '');
     const decision = results.length > 0 ? ('allow' as const) : ('deny' as const);
     const reason = { code: results.length > 0 ? ('rule_allowed' as const) : ('no_matching_rule' as const) };
@@ -64,7 +71,7 @@ export class PolicySearch {
     await this.recorder.append(record, asker.span);
     const { rolesLeftOut = 0 } = found;
     const names = { searchId: record.id, policySet: set.name, policyVersion: set.version, revision: set.revision };
-    const page = { ...names, results, examined, rolesLeftOut, end };
+    const page = { ...names, results, obligations: obliged?.obligations, examined, rolesLeftOut, end };
     return end === 'complete' || next === undefined ? page : { ...page, next };
   }
 }
@@ -76,6 +83,38 @@ function searchInSteps(set: ServedPolicySet, query: SearchQuery, options: Search
   if (set.engine === 'verdict')
     return set.compiled.searchInSteps(query, { ...options, mustStop, maxSteps: budgetSteps });
   return searchOnStockCasbin(set, query, options, mustStop);
+}
+
+interface ObligedResults {
+  readonly results: readonly string[];
+  readonly obligations: ReadonlyMap<string, readonly Obligation[]>;
+}
+
+/** Decides each result again, for its obligations, and leaves out those that the caller does not say to execute. */
+async function* obligationsOf(
+  set: ServedPolicySet,
+  query: SearchQuery,
+  found: readonly string[],
+  now: number,
+): AsyncGenerator<void, ObligedResults> {
+  const ids = new ObligationIds();
+  const results: string[] = [];
+  const obligations = new Map<string, readonly Obligation[]>();
+  for (const id of found) {
+    const request = questionAbout(query, id);
+    const decided = await set.evaluate(request, { now, explain: 'none' });
+    const told = negotiateObligations(decided, request.attributes);
+    if (told.decision.decision === 'allow') {
+      results.push(id);
+      if (told.obligations.length > 0)
+        obligations.set(
+          id,
+          told.obligations.map((each) => ids.distinct(each)),
+        );
+    }
+    yield;
+  }
+  return { results, obligations };
 }
 
 /** For sets that run on stock Casbin, which takes up to a millisecond for each candidate. */

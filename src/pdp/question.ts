@@ -15,6 +15,8 @@ export interface Question extends QuestionInput, Demand {
   /** By default the default set. */
   readonly policySet?: string;
   readonly explain?: Explain;
+  /** Whether the attributes say which obligations the caller executes, and an allow with others is a deny. */
+  readonly negotiatesObligations?: boolean;
   /** RFC 3339; only for sets whose manifest says `clock: request`, and for callers with scope `explain`. */
   readonly at?: string;
 }

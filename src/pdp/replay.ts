@@ -11,6 +11,7 @@ import type { DecisionRecord } from '../decision-log/decision-record.js';
 import { VerdictError } from '../errors.js';
 import type { PolicyStore } from '../policy-store/policy-store.js';
 import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
+import { asAnswered } from './as-answered.js';
 
 /** An answer, and the version that gave it. */
 export class ComputedDecision {
@@ -83,7 +84,7 @@ export async function replay(
   if (record.search !== undefined) throw notReplayable(record, 'it is a search: ask it again instead');
   const set = await versionFor(policySets, record, version);
   const now = Date.parse(record.clock);
-  const decision = await set.evaluate(record.request, { now, explain: 'full' });
+  const decision = asAnswered(record, record.request, await set.evaluate(record.request, { now, explain: 'full' }));
   if (record.semantics === semanticsBeforeNumbers && differsByBudget(record, decision)) {
     throw notReplayable(record, 'it takes more steps than an evaluation may, and they were counted otherwise then');
   }

@@ -381,7 +381,7 @@ export interface components {
         };
         readonly DecisionReason: {
             /** @enum {string} */
-            readonly code: "rule_allowed" | "rule_denied" | "no_matching_rule" | "allowed_by_default" | "evaluation_error" | "domain_conflict" | "unknown_entity" | "schema_violation" | "step_budget_exceeded";
+            readonly code: "rule_allowed" | "rule_denied" | "no_matching_rule" | "allowed_by_default" | "evaluation_error" | "domain_conflict" | "unknown_entity" | "schema_violation" | "step_budget_exceeded" | "obligation_unsupported";
             /** @description The deciding rule, its type first. */
             readonly rule?: readonly string[];
             readonly file?: string;
@@ -459,6 +459,7 @@ export interface components {
         readonly FoundEntity: {
             readonly type: string;
             readonly id: string;
+            readonly context?: components["schemas"]["FoundContext"];
         };
         readonly SearchPageInfo: {
             /** @description Empty when there is nothing left to look at. */
@@ -476,6 +477,7 @@ export interface components {
         };
         readonly FoundAction: {
             readonly name: string;
+            readonly context?: components["schemas"]["FoundContext"];
         };
         readonly RequestFault: {
             /** @description Where in the request, as a JSON pointer; empty for the whole of it. */
@@ -521,6 +523,10 @@ export interface components {
         readonly ItemFailure: {
             readonly status: number;
             readonly message: string;
+        };
+        readonly FoundContext: {
+            /** @description In the form of the draft on obligations: `{id, type, properties}`. */
+            readonly obligations: readonly unknown[];
         };
         readonly SearchExtent: {
             /** @description Whether every candidate that a rule could allow was decided, with the pages before. */

@@ -32,6 +32,7 @@ const reasonTexts: Readonly<Record<Reason['code'], string>> = {
   unknown_entity: 'the request names an entity that is not stored',
   schema_violation: 'the request does not fit schema.yaml',
   step_budget_exceeded: 'it takes more steps than an evaluation may',
+  obligation_unsupported: 'the caller does not say that it executes an obligation',
 };
 
 function describeReason({ code, file, line }: Reason): string {

@@ -11,6 +11,7 @@ import { findCoveredRules } from './covered-rules.js';
 import { findFullScans } from './full-scans.js';
 import { findIdleRoles } from './idle-roles.js';
 import { lintedSet } from './linted-set.js';
+import { findMalformedObligations } from './malformed-obligations.js';
 import { findMisreadValues } from './misread-values.js';
 import { findNullAttributes } from './null-attributes.js';
 import { findOwnLimits } from './own-limits.js';
@@ -29,6 +30,7 @@ const checks = [
   findFullScans,
   findUnaskedPaths,
   findUnlikelyTypes,
+  findMalformedObligations,
 ];
 
 /**

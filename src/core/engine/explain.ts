@@ -189,6 +189,7 @@ function summarise(decided: EngineDecision, nearMisses: readonly NearMiss[]): st
     case 'unknown_entity':
     case 'schema_violation':
     case 'step_budget_exceeded':
+    case 'obligation_unsupported':
       return `denied: ${decided.errors[0]?.message}`;
     case 'evaluation_error':
       return `denied${by}: ${decided.errors[0]?.message}`;

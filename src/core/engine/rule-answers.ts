@@ -21,9 +21,17 @@ export function answersOf(rule: Rule): RuleAnswers {
   };
 }
 
-/** A column is JSON if it looks like JSON and parses, else text. An empty column is left out. */
+/** The obligations that a column says. */
+export function obligationsIn(text: string): readonly Json[] {
+  return asList(columnValue(text));
+}
+
 function readValue({ fields }: Rule, column: number | undefined): Json | undefined {
-  const text = column === undefined ? '' : (fields[column] ?? '');
+  return columnValue(column === undefined ? '' : (fields[column] ?? ''));
+}
+
+/** A column is JSON if it looks like JSON and parses, else text. An empty column is left out. */
+function columnValue(text: string): Json | undefined {
   if (text === '') return undefined;
   if (!/^[[{"]/.test(text)) return text;
   try {

@@ -17,6 +17,7 @@ import type { LogGap } from '../../decision-log/log-gap.js';
 import { type ConditionOutcome, compileCondition, type RecordCondition } from '../../decision-log/record-condition.js';
 import { MaskedEntities } from '../../decision-log/recorded-entities.js';
 import { type RecordedLine, readCommonLine, readRecordLine } from '../../decision-log/recorded-lines.js';
+import { asAnswered } from '../as-answered.js';
 import { watchHidden } from './hidden-parts.js';
 import type { Assignment, Missing, SetContent } from './messages.js';
 import { RememberedOutcomes } from './remembered-outcomes.js';
@@ -248,7 +249,7 @@ export class Simulator {
       if (typeof recorded === 'string') return left('masked');
       ({ request: asked, wasRead } = watchHidden(request, recorded.dropped));
     }
-    const answer = candidate.decide(asked, clock);
+    const answer = asAnswered(question, asked, candidate.decide(asked, clock));
     if (wasRead()) return left('masked');
     const kinds = kindsOf(question, answer);
     if (kinds.length === 0) return isBySame(question, answer) ? same : byOtherRule;
@@ -358,7 +359,7 @@ function check(
   if (recorded.isStock) return 'stock_engine';
   const { request, clock, masked } = question;
   const watched = masked === true ? watchHidden(request, recorded.dropped) : { request, wasRead: () => false };
-  const again = recorded.decide(watched.request, clock);
+  const again = asAnswered(question, watched.request, recorded.decide(watched.request, clock));
   if (watched.wasRead()) return 'masked';
   // Version 0.1 did not count the steps of functions and roles.
   if (question.semantics === semanticsBeforeNumbers && (isEnded(question) || isEnded(again))) return 'not_replayable';
