@@ -9,6 +9,7 @@ import {
   Param,
   SetMetadata,
   type Type,
+  UnauthorizedException,
 } from '@nestjs/common';
 import { ExternalContextCreator, NestFactory, REQUEST } from '@nestjs/core';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
@@ -243,6 +244,119 @@ it('hands the trace of a request on, and what is none not', async () => {
   expect((await get('/lab-results/L-2231', { traceparent })).status).toBe(200);
   expect((await get('/lab-results/L-2231')).status).toBe(200);
   expect(traces).toEqual([traceparent, undefined]);
+});
+
+describe('obligations', () => {
+  const stepUp = { id: 'mfa', type: 'step-up', properties: { acr_value: 'loa:3' } };
+  const tell = { id: 'tell', type: 'notification', properties: { to: 'boss', body: 'b' } };
+  const client = (obligations: readonly unknown[], allowed = true) =>
+    ({
+      decide: async () => ({
+        allowed,
+        decision: allowed ? 'allow' : 'deny',
+        reason: { code: 'x' },
+        obligations,
+        errors: [],
+      }),
+      decideMany: async (requests: readonly { resource: { type: string } }[]) =>
+        requests.map(({ resource }) => ({
+          allowed,
+          reason: { code: 'x' },
+          obligations: resource.type === 'plain' ? [] : obligations,
+          errors: [],
+        })),
+    }) as unknown as MockVerdict;
+  const ask = async (obligations: readonly unknown[], handlers?: object, allowed = true) => {
+    const options = {
+      client: client(obligations, allowed),
+      user: () => ({ id: 'dana' }),
+      ...(handlers && { obligations: handlers }),
+    };
+    const { get, logged } = await start([VerdictModule.forRoot(options as VerdictModuleOptions)]);
+    const answer = await get('/lab-results/L-2231');
+    return { status: answer.status, body: answer.body, logged: logged.join(), get };
+  };
+
+  it('are for the application where the module has no handlers', async () => {
+    expect((await ask([stepUp])).status).toBe(200);
+  });
+
+  it('are handed to the handlers of their types, with the decision and the call', async () => {
+    const seen: unknown[] = [];
+    const handler = (
+      obligation: object,
+      { decision, call }: { decision: { reason: { code: string } }; call?: { user: object } },
+    ) => {
+      seen.push([obligation, decision.reason.code, call?.user]);
+    };
+    const { status } = await ask([stepUp, tell, 'log', { id: 'own', note: 1 }], {
+      'step-up': handler,
+      notification: handler,
+      custom: handler,
+    });
+    expect(status).toBe(200);
+    expect(seen).toEqual([
+      [stepUp, 'x', { id: 'dana' }],
+      [tell, 'x', { id: 'dana' }],
+      [{ id: 'obligation-3', type: 'custom', properties: { obligation: 'log' } }, 'x', { id: 'dana' }],
+      [{ id: 'own', type: 'custom', properties: { obligation: { id: 'own', note: 1 } } }, 'x', { id: 'dana' }],
+    ]);
+  });
+
+  it.each<[string, readonly unknown[], object]>([
+    ['has no handler', [stepUp], {}],
+    ['has a handler on the prototype alone', [{ ...stepUp, type: 'toString' }], {}],
+    ['has something else than a handler', [stepUp], { 'step-up': true }],
+    ['is not in the form of its type', [{ type: 'step-up' }], { 'step-up': () => true, custom: () => true }],
+    ['has a handler that gives false', [stepUp], { 'step-up': async () => false }],
+    [
+      'has a handler that throws',
+      [stepUp],
+      {
+        'step-up': () => {
+          throw new Error('no mail today\nforged line');
+        },
+      },
+    ],
+  ])('refuse where one %s', async (_what, obligations, handlers) => {
+    const { status, body, logged } = await ask(obligations, handlers);
+    expect({ status, message: body.message }).toEqual({ status: 403, message: 'Forbidden resource' });
+    expect(logged).toContain('is denied');
+    expect(logged).not.toContain('\nforged line');
+  });
+
+  it('are fulfilled as far as they can be, also with a deny, which stays one', async () => {
+    const told: string[] = [];
+    const notification = ({ id }: { id: string }) => void told.push(id);
+    expect((await ask([stepUp, tell], { notification })).status).toBe(403);
+    expect((await ask([tell], { notification }, false)).status).toBe(403);
+    expect(told).toEqual(['tell', 'tell']);
+  });
+
+  it('may be answered by an exception of Nest, after all of them were tried', async () => {
+    const told: string[] = [];
+    const { status, body } = await ask([stepUp, tell], {
+      'step-up': () => {
+        throw new UnauthorizedException('a second factor is needed');
+      },
+      notification: ({ id }: { id: string }) => void told.push(id),
+    });
+    expect({ status, message: body.message }).toEqual({ status: 401, message: 'a second factor is needed' });
+    expect(told).toEqual(['tell']);
+  });
+
+  it('of lists are fulfilled once, and leave out what they are not fulfilled for', async () => {
+    const told: string[] = [];
+    const notification = ({ id }: { id: string }) => void told.push(id);
+    const list = async (obligations: readonly unknown[], handlers?: object) => {
+      const { get } = await ask(obligations, handlers);
+      return (await get('/lab-results/of/plain%20one%20two')).body;
+    };
+    expect(await list([tell], { notification })).toEqual(['plain', 'one', 'two']);
+    expect(told).toEqual(['tell', 'tell']);
+    expect(await list([tell, stepUp], { notification })).toEqual(['plain']);
+    expect(await list([stepUp])).toEqual(['plain', 'one', 'two']);
+  });
 });
 
 describe('functions of a rule', () => {

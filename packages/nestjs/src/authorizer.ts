@@ -4,11 +4,18 @@ import type { DecideRequest, Decision, Entity, VerdictProblem, VerdictUnavailabl
 import { type Awaitable, andThen } from './awaitable.js';
 import { type Call, nameOf, transportOf } from './call.js';
 import { remember } from './decided.js';
+import { fulfil, ObligationAnswer } from './obligations.js';
 import type { QuestionSettings } from './options.js';
 import { Refusal, refusalFor } from './refusal.js';
 import type { Authorization } from './rules.js';
 import type { DecisionSource } from './source.js';
 import { settingsToken, sourceToken } from './tokens.js';
+
+/** A question, and the call that raises it. */
+interface Asked {
+  readonly question: DecideRequest;
+  readonly call: Call;
+}
 
 /** Makes a call a question, asks it, and says whether the call may pass. Why it may not is for the log. */
 @Injectable()
@@ -27,17 +34,29 @@ export class Authorizer {
    */
   authorize(context: ExecutionContext, rule: Authorization): Awaitable<boolean> {
     try {
-      const passed = andThen(this.question(context, rule), (question) => this.ask(context, question));
+      const passed = andThen(this.question(context, rule), ({ question, call }) => this.ask(question, call));
       return passed instanceof Promise ? passed.catch((error) => this.refuse(context, error)) : passed;
     } catch (error) {
       return this.refuse(context, error);
     }
   }
 
-  private ask(context: ExecutionContext, question: DecideRequest): Awaitable<boolean> {
-    const traceparent = transportOf(context).request?.headers?.traceparent;
+  private ask(question: DecideRequest, call: Call): Awaitable<boolean> {
+    const { context } = call;
+    const traceparent = call.request?.headers?.traceparent;
     const options = typeof traceparent === 'string' ? { traceparent } : {};
-    return andThen(this.source.decide(question, options), (decision) => this.isPassed(context, question, decision));
+    return andThen(this.source.decide(question, options), (decision) => {
+      const { obligations: handlers } = this.settings;
+      if (handlers === undefined || decision.obligations.length === 0)
+        return this.isPassed(context, question, decision);
+      // Also with a deny: what must be told to somebody is told.
+      return andThen(fulfil(handlers, { decision, call }), (unfulfilled) => {
+        if (unfulfilled.length === 0) return this.isPassed(context, question, decision);
+        const why = withoutControls(unfulfilled.join('; '));
+        this.logger.warn(`${nameOf(context)} is denied: ${why}, decision ${decision.decisionId ?? 'none'}`);
+        return false;
+      });
+    });
   }
 
   private isPassed(context: ExecutionContext, question: DecideRequest, decision: Decision): boolean {
@@ -53,7 +72,7 @@ export class Authorizer {
     return true;
   }
 
-  private question(context: ExecutionContext, rule: Authorization): Awaitable<DecideRequest> {
+  private question(context: ExecutionContext, rule: Authorization): Awaitable<Asked> {
     const transport = transportOf(context);
     const get: Call['get'] = (token) => this.moduleRef.get(token, { strict: false });
     const early: Call = { context, get, ...transport };
@@ -61,7 +80,8 @@ export class Authorizer {
       if (user === undefined || user === null) {
         throw new Refusal(HttpStatus.UNAUTHORIZED, 'nobody is signed in: no guard before this one found a user');
       }
-      return this.asked(rule, { ...early, user });
+      const call = { ...early, user };
+      return andThen(this.asked(rule, call), (question) => ({ question, call }));
     });
   }
 
@@ -100,6 +120,7 @@ export class Authorizer {
   }
 
   private refuse(context: ExecutionContext, error: unknown): false | Promise<never> {
+    if (error instanceof ObligationAnswer) return Promise.reject(error.exception);
     const { status, message, cause } = asRefusal(error);
     // A message may hold what the caller sent: it is one line, and begins no other.
     const text = `${nameOf(context)} is refused (${status}): ${withoutControls(message)}`;

@@ -13,6 +13,7 @@
 export type { Call, Params } from './call.js';
 export { Authorize, Decided, Public, Subject } from './decorators.js';
 export { VerdictGuard } from './guard.js';
+export type { Obligation, ObligationHandler, ObligationHandlers, Obliged } from './obligations.js';
 export type { ClientOptions, HttpOptions, LocalOptions, QuestionSettings, VerdictModuleOptions } from './options.js';
 export type { AuthorizeOptions } from './rules.js';
 export type { DecisionSource, Outcomes } from './source.js';

@@ -2,6 +2,7 @@ import type { Entity, VerdictClientOptions } from '@verdict/client';
 import type { LocalVerdictOptions } from '@verdict/client/local';
 import type { Awaitable } from './awaitable.js';
 import type { Call } from './call.js';
+import type { ObligationHandlers } from './obligations.js';
 import type { DecisionSource } from './source.js';
 
 /** How calls become questions, whoever answers them. */
@@ -23,6 +24,11 @@ export interface QuestionSettings {
    * none. The service alone can: with `mode: 'local'` the application does not start.
    */
   readonly tokens?: (call: Call) => Awaitable<Readonly<Record<string, string>> | undefined>;
+  /**
+   * What fulfils obligations, by their type. With it, an allow with an obligation that has no handler, or whose handler fails, is
+   * a deny. Without it, obligations are for the application alone, which finds them in `@Decided()`.
+   */
+  readonly obligations?: ObligationHandlers;
 }
 
 /** Asks a service; all options of `VerdictClient` are here too. */

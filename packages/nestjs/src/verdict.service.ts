@@ -1,8 +1,10 @@
 import { Inject, Injectable, Logger, ServiceUnavailableException } from '@nestjs/common';
 import type { DecideRequest, Decision, Entity } from '@verdict/client';
 import { decisionOf, subjectOf } from './decided.js';
+import { fulfil, ObligationAnswer } from './obligations.js';
+import type { QuestionSettings } from './options.js';
 import type { DecisionSource, Outcomes } from './source.js';
-import { sourceToken } from './tokens.js';
+import { settingsToken, sourceToken } from './tokens.js';
 
 /** What is asked of each item of a list. */
 export interface FilterQuestion<Item> {
@@ -27,22 +29,27 @@ export interface FilterQuestion<Item> {
 export class VerdictService {
   private readonly logger = new Logger('VerdictService');
 
-  constructor(@Inject(sourceToken) private readonly source: DecisionSource) {}
+  constructor(
+    @Inject(sourceToken) private readonly source: DecisionSource,
+    @Inject(settingsToken) private readonly settings: QuestionSettings,
+  ) {}
 
   /** One question; only `allowed === true` may go ahead. */
   async decide(request: DecideRequest): Promise<Decision> {
     return this.answered(() => this.source.decide(request));
   }
 
-  /** As `decide`, and true for an allow alone. */
+  /** As `decide`, and true for an allow alone whose obligations are fulfilled, where the module has handlers of them. */
   async can(request: DecideRequest): Promise<boolean> {
-    const { allowed } = await this.decide(request);
-    return allowed === true;
+    const decision = await this.decide(request);
+    return decision.allowed === true && (await this.isFulfilled(decision, new Map()));
   }
 
   /**
    * The items that are allowed, in their order, asked about in one batch: as many as the service takes, 10,000 by default. One that
    * is denied is left out, and so is one about which no question can be made, or whose question has a problem; the log says why.
+   * Where the module has handlers of obligations, an item whose obligations are not fulfilled is left out; equal obligations of
+   * several items are fulfilled once.
    */
   async filter<Item>(items: readonly Item[], question: FilterQuestion<Item>): Promise<Item[]> {
     const asked = items.flatMap((item) => {
@@ -56,7 +63,43 @@ export class VerdictService {
     // With `onUnavailable: 'deny'`: a list that is empty for want of an answer looks like one that is empty.
     const missing = outcomes.find((outcome) => 'unavailable' in outcome);
     if (missing !== undefined) this.logger.error('items are left out: there was no answer');
-    return asked.flatMap(({ item }, index) => (outcomes[index]?.allowed === true ? [item] : []));
+    const fulfilled = new Map<string, Promise<boolean>>();
+    const kept: Item[] = [];
+    for (const [index, { item }] of asked.entries()) {
+      const outcome = outcomes[index];
+      if (outcome === undefined || 'problem' in outcome || outcome.allowed !== true) continue;
+      if (await this.isFulfilled(outcome as Decision, fulfilled)) kept.push(item);
+    }
+    return kept;
+  }
+
+  /** @param known outcomes of obligations that were met before in the same list, by their texts */
+  private async isFulfilled(decision: Decision, known: Map<string, Promise<boolean>>): Promise<boolean> {
+    const { obligations: handlers } = this.settings;
+    if (handlers === undefined) return true;
+    let all = true;
+    for (const obligation of decision.obligations) {
+      const text = JSON.stringify(obligation);
+      let one = known.get(text);
+      if (one === undefined) {
+        one = this.fulfilOne({ ...decision, obligations: [obligation] } as Decision);
+        known.set(text, one);
+      }
+      all = (await one) && all;
+    }
+    return all;
+  }
+
+  private async fulfilOne(decision: Decision): Promise<boolean> {
+    try {
+      const unfulfilled = await fulfil(this.settings.obligations, { decision });
+      for (const text of unfulfilled) this.logger.warn(`an allow does not count: ${text}`);
+      return unfulfilled.length === 0;
+    } catch (error) {
+      if (!(error instanceof ObligationAnswer)) throw error;
+      this.logger.warn(`an allow does not count: ${error.message}`);
+      return false;
+    }
   }
 
   /**
