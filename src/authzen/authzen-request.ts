@@ -133,16 +133,8 @@ export function questionOf(
   const done = actionOf(action);
   const target = entityOf(resource);
   // Without object spreads, which would cost more than the rest of this function.
-  const asked = {
-    subject: own,
-    action: done,
-    resource: target,
-    policySet,
-    atLeast,
-    maxStaleness,
-    negotiatesObligations,
-  };
-  if (context === undefined) return asked;
+  if (context === undefined)
+    return { subject: own, action: done, resource: target, policySet, atLeast, maxStaleness, negotiatesObligations };
   return {
     subject: own,
     action: done,
