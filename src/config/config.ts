@@ -329,7 +329,9 @@ export class Config {
   @Rule((_value, { jwtIssuer }) => (jwtIssuer === undefined ? 'needs VERDICT_JWT_ISSUER' : undefined))
   readonly gatewayJwtAudience?: string;
 
-  @Variable('Drafts of standards that are served, separated by commas: mcp, obligations. They may change with any release.')
+  @Variable(
+    'Drafts of standards that are served, separated by commas: mcp, obligations. They may change with any release.',
+  )
   @IsOptional()
   @Rule((value) => {
     const wrong = listIn(value as string).find((name) => !(drafts as readonly string[]).includes(name));
