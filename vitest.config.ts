@@ -17,10 +17,16 @@ export default defineConfig({
         extends: true,
         test: { name: 'computing', include: computing, maxWorkers: '100%', sequence: { groupOrder: 0 } },
       },
-      // A core is left to the processes that these start.
       {
         extends: true,
-        test: { name: 'serving', include: ['test/**/*.test.ts'], exclude: computing, sequence: { groupOrder: 1 } },
+        test: {
+          name: 'serving',
+          // These wait for others more than they compute: two of them keep two cores busy, processes that they start included.
+          maxWorkers: 2,
+          include: ['test/**/*.test.ts'],
+          exclude: computing,
+          sequence: { groupOrder: 1 },
+        },
       },
     ],
   },

@@ -27,13 +27,16 @@ function pathOf(url: string): string {
 }
 
 /** What each answers that is not as it should be. */
-async function faults(name: string, isRight: (route: DeclaredRoute, status: number) => boolean): Promise<string[]> {
+async function faults(
+  name: string,
+  isRight: (route: DeclaredRoute, status: number, body: { readonly detail?: string } | undefined) => boolean,
+): Promise<string[]> {
   const credential = world.credentials[name]!;
   const found: string[] = [];
   for (const route of routes) {
     const body = route.method === 'POST' || route.method === 'PUT' ? {} : undefined;
-    const { status } = await world.ask(route.method, pathOf(route.url), credential, body);
-    if (!isRight(route, status)) found.push(`${route.method} ${route.url} (${route.access}): ${status}`);
+    const { status, body: answer } = await world.ask(route.method, pathOf(route.url), credential, body);
+    if (!isRight(route, status, answer)) found.push(`${route.method} ${route.url} (${route.access}): ${status}`);
   }
   return found;
 }
@@ -79,7 +82,11 @@ describe('every route', () => {
   ];
 
   it.each(refused)('refuses with 401: %s', async (name) => {
-    const wrong = await faults(name, ({ access }, status) => (access === 'public' ? status !== 401 : status === 401));
+    const wrong = await faults(name, ({ access, url }, status) => {
+      // There one of two is the client's, and what the gateway must say of the client is missing.
+      if (name.startsWith('two') && url.endsWith('/forward-auth')) return status === 400;
+      return access === 'public' ? status !== 401 : status === 401;
+    });
     expect(wrong).toEqual([]);
   });
 
@@ -103,7 +110,11 @@ describe('every route', () => {
   });
 
   it.each(['API key', 'X-API-Key', 'Basic', 'JWT', 'certificate'])('lets the right one in: %s', async (kind) => {
-    const wrong = await faults(`${kind}, right`, ({ url }, status) => isPassed(status) || url.startsWith('/health'));
+    const wrong = await faults(`${kind}, right`, ({ url }, status, body) => {
+      // Of the client of Envoy, whom nothing names; Envoy itself was let in.
+      const isOfClient = url.includes('/gateway/envoy') && body?.detail === 'The request shows no identity.';
+      return isPassed(status) || isOfClient || url.startsWith('/health');
+    });
     expect(wrong).toEqual([]);
   });
 

@@ -3,7 +3,7 @@
  * Contract"). Who writes them is the server whose tools they are of, so they are bounded: in their size, in what they may run
  * through, and in what they may call.
  */
-import { type ASTNode, Environment } from '@marcbachmann/cel-js';
+import { type ASTNode, Environment, Optional } from '@marcbachmann/cel-js';
 import type { Json, JsonObject } from '../../core/request.js';
 
 /** What expressions see. */
@@ -133,13 +133,12 @@ function jsonOfObject(value: object, text: string): Json | typeof absent {
   if (Array.isArray(value)) {
     return value.map((element) => jsonOf(element, text)).filter((element) => element !== absent) as Json[];
   }
-  const kind = Object.getPrototypeOf(value)?.constructor as { readonly name: string } | undefined;
-  if (kind?.name === 'Optional') {
-    const optional = value as { hasValue(): boolean; value(): unknown };
-    return optional.hasValue() ? jsonOf(optional.value(), text) : absent;
-  }
-  if (kind !== undefined && kind !== Object) {
-    if (kind.name === 'UnsignedInt') return jsonOf(value.valueOf(), text);
+  if (value instanceof Optional) return value.hasValue() ? jsonOf(value.value(), text) : absent;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) {
+    const primitive: unknown = value.valueOf();
+    // An unsigned number.
+    if (typeof primitive === 'bigint') return jsonOf(primitive, text);
     throw new MappingError(`${shown(text)} has no value that JSON has`);
   }
   const copy: JsonObject = {};
