@@ -36,7 +36,7 @@ function describeRotation(name: string, databaseOf: () => Promise<string | undef
     writeFileSync(join(directory, 'kept.json'), JSON.stringify({ keys: [{ key: fleet[0]!.key, certificates: [] }] }));
     await service.decide();
     await service.stop();
-    expect(await verify('kept.json')).toMatchObject({ found: 0, records: 1, fleetCheckpoints: 1 });
+    expect(await verify('kept.json')).toMatchObject({ found: 0, records: 1, fleetCheckpoints: atLeast(1) });
 
     // The new one stands first, and the old one certifies it. Then the old one goes, and the same again.
     for (const [n, keys] of [[second, first], [second], [third, second], [third]].entries()) {
@@ -49,7 +49,7 @@ function describeRotation(name: string, databaseOf: () => Promise<string | undef
         found: 0,
         records: n + 2,
         unsigned: 0,
-        fleetCheckpoints: n + 2,
+        fleetCheckpoints: atLeast(n + 2),
       });
     }
     service = await start(third);
@@ -67,6 +67,11 @@ function describeRotation(name: string, databaseOf: () => Promise<string | undef
       what: expect.stringContaining('not signed by any of these keys'),
     });
   });
+}
+
+/** One is made at each stop, and another one before it where the service ran for two seconds. */
+function atLeast(count: number): unknown {
+  return expect.toSatisfy((found: number) => found >= count, `at least ${count}`);
 }
 
 describeRotation('SQLite', async () => undefined);
