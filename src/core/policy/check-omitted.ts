@@ -2,12 +2,8 @@
  * `local: { omit: [user.salary] }`: what clients do not get must be nothing that an answer could depend on. What is not certain
  * stops the load: whether an expression is asked about an entity of that type is known only when it is asked.
  */
-import type { CasbinModel } from '../casbin/casbin-model.js';
-import type { ReportProblem } from '../casbin/document-problem.js';
 import type { BindingPath } from '../manifest/binding-text.js';
-import type { Manifest } from '../manifest/manifest.js';
-import type { AttributeSchema } from '../manifest/schema.js';
-import { type NamedText, type Place, readYamlInSteps } from '../manifest/yaml-document.js';
+import { type Place, readYamlInSteps } from '../manifest/yaml-document.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import { namesAllAttributes } from '../matcher/entity-attributes.js';
 import { isObject } from '../matcher/values.js';
@@ -17,18 +13,10 @@ import type { Semantics } from '../semantics.js';
 import { attributeReading } from './attribute-reading.js';
 import { tokenRole } from './binding.js';
 import { checkTexts } from './check-texts.js';
+import type { CheckedTexts } from './checked-texts.js';
 import { type Combination, conditionColumns } from './combination.js';
 
-export interface CheckedOmissions {
-  readonly model: CasbinModel;
-  readonly manifest: Manifest;
-  readonly main: Combination;
-  readonly schema: AttributeSchema;
-  /** The text that the schema was read from, for places in it. */
-  readonly schemaText: NamedText | undefined;
-  /** The files that the rules were read from, for places in them. */
-  readonly rules: readonly NamedText[];
-  readonly report: ReportProblem;
+export interface CheckedOmissions extends CheckedTexts {
   readonly semantics: Semantics;
 }
 

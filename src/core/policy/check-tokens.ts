@@ -1,27 +1,12 @@
 /** Tokens and claims that a set reads and its manifest does not declare, and what goes with tokens and what does not. */
-import type { CasbinModel } from '../casbin/casbin-model.js';
-import type { ReportProblem } from '../casbin/document-problem.js';
 import { closest } from '../closest.js';
 import type { Manifest } from '../manifest/manifest.js';
-import type { AttributeSchema } from '../manifest/schema.js';
-import type { NamedText } from '../manifest/yaml-document.js';
 import { type Expression, walk } from '../matcher/ast.js';
 import { isObject } from '../matcher/values.js';
 import { cut, quote } from '../quote.js';
 import { checkTexts } from './check-texts.js';
-import { type Combination, conditionColumns } from './combination.js';
-
-export interface CheckedTokens {
-  readonly model: CasbinModel;
-  readonly manifest: Manifest;
-  readonly main: Combination;
-  readonly schema: AttributeSchema;
-  /** The text that the schema was read from, for problems in it. */
-  readonly schemaText: NamedText | undefined;
-  /** The files that the rules were read from, for places in them. */
-  readonly rules: readonly NamedText[];
-  readonly report: ReportProblem;
-}
+import type { CheckedTexts } from './checked-texts.js';
+import { conditionColumns } from './combination.js';
 
 /** What no request could have: it would be missing for ever, and nobody would be told. */
 interface Slip {
@@ -30,7 +15,7 @@ interface Slip {
   readonly hint?: string;
 }
 
-export function* checkTokenClaims(set: CheckedTokens): Generator<void> {
+export function* checkTokenClaims(set: CheckedTexts): Generator<void> {
   const { manifest, model, main, report } = set;
   checkBindings(set);
   if (manifest.tokens.size === 0) return;
@@ -63,7 +48,7 @@ export function* checkTokenClaims(set: CheckedTokens): Generator<void> {
   }
 }
 
-function checkBindings({ manifest, main, report }: CheckedTokens): void {
+function checkBindings({ manifest, main, report }: CheckedTexts): void {
   for (const { token, role, line } of main.tokens) {
     if (line === undefined) continue;
     const place = manifest.placeOf('request', token);
@@ -79,7 +64,7 @@ function checkBindings({ manifest, main, report }: CheckedTokens): void {
   }
 }
 
-function checkSchema({ manifest, schema, schemaText, report }: CheckedTokens): void {
+function checkSchema({ manifest, schema, schemaText, report }: CheckedTexts): void {
   const described = schema.tokens?.properties;
   for (const name of isObject(described) ? Object.keys(described) : []) {
     const slip = slipOf('tokens', [name], manifest);
@@ -90,7 +75,7 @@ function checkSchema({ manifest, schema, schemaText, report }: CheckedTokens): v
 
 function slipsIn(
   expression: Expression,
-  { main, manifest }: CheckedTokens,
+  { main, manifest }: CheckedTexts,
 ): readonly (Slip & { readonly at: number })[] {
   const slips: (Slip & { readonly at: number })[] = [];
   walk(expression, (part) => {
