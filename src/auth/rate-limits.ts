@@ -7,6 +7,13 @@ interface NamedLimit {
   readonly limiter: Limiter;
 }
 
+/** A body, or a message, costs one point of its limit for every 4 KiB, rounded up. */
+const pointBytes = 4_096;
+
+export function pointsOf(bytes: number): number {
+  return Math.max(1, Math.ceil(bytes / pointBytes));
+}
+
 const unlimited: Allowance = Object.freeze({ limited: false, remaining: 0, resetSeconds: 0 });
 
 /**

@@ -10,7 +10,7 @@ import type { Authenticator, Refusal } from '../auth/authenticator.js';
 import { anonymous, type Caller, callerKey } from '../auth/caller.js';
 import type { FailedAuthentications } from '../auth/failed-authentications.js';
 import type { Allowance, LimitName } from '../auth/limiters.js';
-import type { RateLimits } from '../auth/rate-limits.js';
+import { pointsOf, type RateLimits } from '../auth/rate-limits.js';
 import { policySetNotFound, VerdictError } from '../errors.js';
 import type { Access } from './access.js';
 import type { BodyRoom } from './body-room.js';
@@ -31,8 +31,6 @@ export interface GateOptions {
   readonly signInPage: Page;
 }
 
-/** A body costs one point of its limit for every 4 KiB, rounded up. */
-const pointBytes = 4_096;
 /** Bodies up to this length, in bytes, are accepted without reserving room. */
 const smallBodyBytes = 64 * 1024;
 const bearerChallenge = 'Bearer realm="verdict"';
@@ -324,10 +322,6 @@ function largeBodyBytes(request: FastifyRequest): number {
 /** True if an answer can be long. Single decisions are answered however many bytes wait to be read. */
 function isBulky({ routeOptions: { config } }: FastifyRequest): boolean {
   return config.limit === 'search' || config.limit === 'export' || config.list !== undefined;
-}
-
-function pointsOf(bytes: number): number {
-  return Math.max(1, Math.ceil(bytes / pointBytes));
 }
 
 function tooCostly(points: number, most: number): VerdictError {

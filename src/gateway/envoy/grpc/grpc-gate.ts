@@ -5,7 +5,7 @@ import type { Authenticator, CallCredentials, Refusal } from '../../../auth/auth
 import { anonymous, type Caller, callerKey } from '../../../auth/caller.js';
 import type { FailedAuthentications } from '../../../auth/failed-authentications.js';
 import type { Allowance } from '../../../auth/limiters.js';
-import type { RateLimits } from '../../../auth/rate-limits.js';
+import { pointsOf, type RateLimits } from '../../../auth/rate-limits.js';
 import { VerdictError } from '../../../errors.js';
 
 export interface GrpcGateOptions {
@@ -16,9 +16,6 @@ export interface GrpcGateOptions {
   readonly audit: AuditLog;
   readonly logger: Logger;
 }
-
-/** A message costs one point of the limit for every 4 KiB, rounded up. */
-const pointBytes = 4_096;
 
 export class GrpcGate {
   constructor(private readonly options: GrpcGateOptions) {}
@@ -45,7 +42,7 @@ export class GrpcGate {
     const { limits, audit } = this.options;
     const quota = caller.dailyQuota;
     if (!limits.has('decide') && quota === undefined) return undefined;
-    const points = Math.max(1, Math.ceil(bytes / pointBytes));
+    const points = pointsOf(bytes);
     const key = callerKey(caller, address);
     let allowance: Allowance = limits.take('decide', key, points);
     if (!allowance.limited && quota !== undefined) {
