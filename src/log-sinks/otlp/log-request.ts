@@ -4,7 +4,7 @@
  */
 import { engineVersion } from '../../core/engine/engine-version.js';
 import type { OutgoingRecord, RecordSource } from '../record-sink.js';
-import { concatenated, fixed32, fixed64, lengthDelimited, textField, varintField } from './protobuf.js';
+import { fixed32, fixed64, lengthDelimited, textField, varintField } from './protobuf.js';
 
 /** Makes the parts of a request, so that a long one can be made in turns. */
 export interface LogRequestForm {
@@ -89,7 +89,7 @@ export const protobufForm: LogRequestForm = {
   record(outgoing, source, nowMs) {
     const { record, text } = outgoing;
     const { traceId } = record;
-    return concatenated([
+    return Buffer.concat([
       fixed64(1, nanoseconds(Date.parse(record.time))),
       varintField(2, severity.number),
       textField(3, severity.text),
@@ -103,9 +103,12 @@ export const protobufForm: LogRequestForm = {
   },
   request(records, resource) {
     const attributes = Object.entries(resource).map((attribute) => lengthDelimited(1, keyValue(attribute)));
-    const scope = concatenated([textField(1, 'verdict'), textField(2, engineVersion)]);
-    const scopeLogs = concatenated([lengthDelimited(1, scope), ...records.map((record) => lengthDelimited(2, record))]);
-    const resourceLogs = concatenated([lengthDelimited(1, concatenated(attributes)), lengthDelimited(2, scopeLogs)]);
+    const scope = Buffer.concat([textField(1, 'verdict'), textField(2, engineVersion)]);
+    const scopeLogs = Buffer.concat([
+      lengthDelimited(1, scope),
+      ...records.map((record) => lengthDelimited(2, record)),
+    ]);
+    const resourceLogs = Buffer.concat([lengthDelimited(1, Buffer.concat(attributes)), lengthDelimited(2, scopeLogs)]);
     return lengthDelimited(1, resourceLogs);
   },
   rejected(answer) {
@@ -122,5 +125,5 @@ export const protobufForm: LogRequestForm = {
 
 function keyValue([key, value]: Attribute): Buffer {
   const any = typeof value === 'number' ? varintField(3, value) : textField(1, value);
-  return concatenated([textField(1, key), lengthDelimited(2, any)]);
+  return Buffer.concat([textField(1, key), lengthDelimited(2, any)]);
 }

@@ -28,10 +28,6 @@ export function fixed32(field: number, value: number): Buffer {
   return bytes;
 }
 
-export function concatenated(parts: readonly Buffer[]): Buffer {
-  return Buffer.concat(parts);
-}
-
 function varint(value: number): Buffer {
   const bytes: number[] = [];
   let rest = value;
