@@ -49,6 +49,11 @@ export class AccessTokens {
     return found !== undefined && found.expires > now ? found.caller : undefined;
   }
 
+  /** As `verify`, for a token that may have been verified before. */
+  async callerOf(token: string, now: number): Promise<Caller | string> {
+    return this.cached(token, now) ?? this.verify(token, now);
+  }
+
   /**
    * Verifies a token. Returns its caller, or a text for the operator that says what is wrong with it.
    *

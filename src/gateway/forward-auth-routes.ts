@@ -11,10 +11,7 @@ import { idOnBase, type PolicySetBase, policySetBases, policySetOf } from '../ht
 import { authorizationOfClient, oneHeader } from './client-headers.js';
 import { checkRequest, type GatewayServices } from './gateway-check.js';
 import type { GatewayRequest } from './gateway-request.js';
-import { headerText } from './header-text.js';
-
-export const decisionIdHeader = 'x-verdict-decision-id';
-export const subjectHeader = 'x-verdict-subject';
+import { decisionIdHeader, headerText, subjectHeader } from './header-text.js';
 
 export function registerForwardAuthRoutes(fastify: FastifyInstance, services: GatewayServices): void {
   for (const base of policySetBases) {

@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { AccessTokens } from '../auth/access-tokens.js';
 import type { Caller } from '../auth/caller.js';
-import { AttributeCount, type RequestLimits } from '../core/asked/attribute-count.js';
+import type { RequestLimits } from '../core/asked/attribute-count.js';
 import type { GatewayMapping } from '../core/manifest/gateway-mapping.js';
 import type { DecisionRequest } from '../core/request.js';
 import { VerdictError } from '../errors.js';
@@ -19,6 +19,7 @@ import {
   type GatewayRequest,
   gatewayQuestion,
 } from './gateway-request.js';
+import { faultInAttributes } from './mapped-attributes.js';
 import { notAllowed, userReason } from './user-reason.js';
 
 export interface GatewayServices {
@@ -106,11 +107,8 @@ export async function checkRequest(services: GatewayServices, call: GatewayCall)
   if ('refused' in question) {
     return refused(question.refused, question.detail, question.refused === 'unauthenticated' ? challenge : undefined);
   }
-  const count = new AttributeCount(limits);
-  for (const attributes of [question.subject.attributes, question.resource.attributes, question.attributes]) {
-    const fault = attributes && count.faultIn(attributes);
-    if (fault !== undefined) return refused('denied', `What the request is mapped to ${fault.detail}.`);
-  }
+  const fault = faultInAttributes(question, limits);
+  if (fault !== undefined) return refused('denied', `What the request is mapped to ${fault.detail}.`);
   const { maxStaleness } = mapping;
   let decision: DecisionAnswer;
   try {
@@ -157,8 +155,7 @@ async function tokenUser(
 ): Promise<GatewayIdentity | 'invalid' | undefined> {
   const token = authorization === undefined ? undefined : /^bearer +(\S+)$/i.exec(authorization)?.[1];
   if (token === undefined || tokens === undefined) return undefined;
-  const now = Date.now();
-  const user = tokens.cached(token, now) ?? (await tokens.verify(token, now));
+  const user = await tokens.callerOf(token, Date.now());
   if (typeof user === 'string') return 'invalid';
   return { id: user.name, ...(user.claims !== undefined && { claims: user.claims }) };
 }

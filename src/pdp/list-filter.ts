@@ -1,6 +1,6 @@
 import type { EngineDecision } from '../core/decision.js';
 import { type DecisionRequest, normaliseRequest } from '../core/request.js';
-import type { ServedPolicySet } from '../policy-store/served-policy-set.js';
+import type { EvaluationOptions, ServedPolicySet } from '../policy-store/served-policy-set.js';
 import { Turns } from '../turns/turns.js';
 import type { DecisionRecorder } from './decision-recorder.js';
 import type { Asker } from './question.js';
@@ -38,26 +38,15 @@ export class ListFilter {
   ): Promise<FilteredList> {
     const started = performance.now();
     const now = Date.now();
-    let decided: EngineDecision | undefined;
-    let isAllowed = true;
-    for (const question of list) {
-      const answer = await set.evaluate(normaliseRequest(question), { now, explain: 'brief' });
-      decided = answer;
-      isAllowed = answer.decision === 'allow';
-      if (!isAllowed) break;
-    }
-    const { decision, reason, errors, obligations } = decided!;
+    const decided = (await decisive(set, list, { now, explain: 'brief' }))!;
+    const { decision, reason, errors, obligations } = decided;
+    const isAllowed = decision === 'allow';
     const isKept: boolean[] = [];
     const turns = new Turns();
     for (const { questions } of isAllowed ? items : []) {
       if (turns.isOver) await turns.next();
-      let stays = true;
-      for (const question of questions) {
-        const answer = await set.evaluate(normaliseRequest(question), { now, explain: 'none' });
-        stays &&= answer.decision === 'allow';
-        if (!stays) break;
-      }
-      isKept.push(stays);
+      const answer = await decisive(set, questions, { now, explain: 'none' });
+      isKept.push(answer === undefined || answer.decision === 'allow');
     }
     const results = items.flatMap(({ name }, index) => (isKept[index] ? [name] : []));
     const search = { kind: 'resource' as const, examined: isKept.length, complete: true, results };
@@ -67,4 +56,18 @@ export class ListFilter {
     await this.recorder.append(record);
     return { decisionId: record.id, denial: isAllowed ? undefined : decided, isKept };
   }
+}
+
+/** The answer that says whether all are allowed: the first that is not, else the last. Undefined without a question. */
+async function decisive(
+  set: ServedPolicySet,
+  questions: readonly DecisionRequest[],
+  options: EvaluationOptions,
+): Promise<EngineDecision | undefined> {
+  let answer: EngineDecision | undefined;
+  for (const question of questions) {
+    answer = await set.evaluate(normaliseRequest(question), options);
+    if (answer.decision !== 'allow') break;
+  }
+  return answer;
 }

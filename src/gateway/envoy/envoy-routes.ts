@@ -11,6 +11,7 @@ import { authorizationOfClient, oneHeader } from '../client-headers.js';
 import { partialBody, readGatewayBody } from '../gateway-body.js';
 import { checkRequest, type GatewayServices } from '../gateway-check.js';
 import type { GatewayBody, GatewayRequest } from '../gateway-request.js';
+import { decisionIdHeader } from '../header-text.js';
 import { certificateNameIn } from './forwarded-client-cert.js';
 import { upstreamHeaders } from './upstream-headers.js';
 
@@ -88,7 +89,7 @@ async function answer(request: FastifyRequest, reply: FastifyReply, services: En
     body: () => bodyOf(request, services),
   });
   if (!verdict.allowed) {
-    if (verdict.decision !== undefined) reply.header('x-verdict-decision-id', verdict.decision.decisionId);
+    if (verdict.decision !== undefined) reply.header(decisionIdHeader, verdict.decision.decisionId);
     if (verdict.challenge !== undefined) reply.header('www-authenticate', verdict.challenge);
     throw new VerdictError(verdict.code, verdict.detail);
   }

@@ -2,7 +2,7 @@
 import type { Json } from '../../core/request.js';
 import type { AllowedRequest } from '../gateway-check.js';
 import { type ForwardedHeaders, forwardedHeaders } from '../gateway-request.js';
-import { headerText } from '../header-text.js';
+import { decisionIdHeader, headerText, subjectHeader } from '../header-text.js';
 
 /** Most characters of all values. Envoy takes 60 KiB of headers by default, and the client's count too. */
 const mostCharacters = 16 * 1024;
@@ -16,8 +16,8 @@ export function upstreamHeaders(allowed: AllowedRequest): ForwardedHeaders | und
   const { decision, question, identity, request, mapping, isNamedByHeader } = allowed;
   const byMapping = forwardedHeaders(mapping, request, identity);
   const set: (readonly [string, string])[] = [
-    ['x-verdict-decision-id', decision.decisionId],
-    ['x-verdict-subject', headerText(question.subject.id)],
+    [decisionIdHeader, decision.decisionId],
+    [subjectHeader, headerText(question.subject.id)],
     ['x-verdict-policy-version', decision.policyVersion],
     ...byMapping.set.map(([name, value]) => [name, headerText(value)] as const),
   ];

@@ -3,7 +3,7 @@
  * allowed. A refusal comes as the JSON-RPC error that the agent gets; what is thrown is an error, and never an allow.
  */
 import type { AccessTokens } from '../../auth/access-tokens.js';
-import { AttributeCount, type RequestLimits } from '../../core/asked/attribute-count.js';
+import type { RequestLimits } from '../../core/asked/attribute-count.js';
 import { pointerToRounded } from '../../core/exact-json.js';
 import type { McpMapping } from '../../core/manifest/mcp-mapping.js';
 import { isObject } from '../../core/matcher/values.js';
@@ -16,6 +16,7 @@ import type { ListFilter } from '../../pdp/list-filter.js';
 import type { Pdp } from '../../pdp/pdp.js';
 import type { Asker } from '../../pdp/question.js';
 import type { ServedPolicySet } from '../../policy-store/served-policy-set.js';
+import { faultInAttributes } from '../mapped-attributes.js';
 import { notAllowed, userReason } from '../user-reason.js';
 import { MappingError } from './coaz-expressions.js';
 import { type McpQuestion, mappedQuestions } from './coaz-mapping.js';
@@ -116,11 +117,9 @@ async function filterList(
 ): Promise<McpAnswer> {
   const given = result![list.member];
   // What has no name cannot be asked about.
-  const items = (Array.isArray(given) ? given : []).flatMap((item) => {
+  const asked = (Array.isArray(given) ? given : []).flatMap((item) => {
     const name = isObject(item) ? item[list.name] : undefined;
-    return typeof name === 'string' ? [{ item: item as JsonObject, name }] : [];
-  });
-  const asked = items.flatMap(({ item, name }) => {
+    if (!isObject(item) || typeof name !== 'string') return [];
     const questions = questionsOfItem(item, name, list, found, limits);
     return questions === undefined ? [] : [{ item, name, questions }];
   });
@@ -190,7 +189,8 @@ function forBoth(
 }
 
 /** @throws MappingError for what no question can hold */
-function refuseUnaskable({ subject, action, resource, attributes }: McpQuestion, limits: RequestLimits): void {
+function refuseUnaskable(question: McpQuestion, limits: RequestLimits): void {
+  const { subject, action, resource, attributes } = question;
   for (const [what, name] of [
     ['subject.type', subject.type],
     ['subject.id', subject.id],
@@ -203,12 +203,12 @@ function refuseUnaskable({ subject, action, resource, attributes }: McpQuestion,
     const fault = faultInName(name);
     if (fault !== undefined) throw new MappingError(`${what} holds ${fault}`);
   }
-  const count = new AttributeCount(limits);
+  const fault = faultInAttributes(question, limits);
+  if (fault !== undefined) throw new MappingError(`what the message is mapped to ${fault.detail}`);
   for (const each of [subject.attributes, action.attributes, resource.attributes, attributes]) {
-    if (each === undefined) continue;
-    const fault = count.faultIn(each);
-    if (fault !== undefined) throw new MappingError(`what the message is mapped to ${fault.detail}`);
-    if (pointerToRounded(each) !== undefined) throw new MappingError('a number is too large to be exact');
+    if (each !== undefined && pointerToRounded(each) !== undefined) {
+      throw new MappingError('a number is too large to be exact');
+    }
   }
 }
 
@@ -224,8 +224,7 @@ async function principalsOf(
   { subject, agent, server }: McpMapping,
 ): Promise<Principals | undefined> {
   if (token === undefined || tokens === undefined) return undefined;
-  const now = Date.now();
-  const caller = tokens.cached(token, now) ?? (await tokens.verify(token, now));
+  const caller = await tokens.callerOf(token, Date.now());
   if (typeof caller === 'string' || caller.claims === undefined) return undefined;
   const claims = caller.claims as JsonObject;
   const user = textClaim(claims, [subject]);

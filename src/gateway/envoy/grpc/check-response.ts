@@ -4,6 +4,7 @@ import { errorTable, VerdictError } from '../../../errors.js';
 import { problemOf, problemType } from '../../../http/problem.js';
 import type { DecisionAnswer } from '../../../pdp/decision-answer.js';
 import type { GatewayVerdict, RefusedRequest } from '../../gateway-check.js';
+import { decisionIdHeader } from '../../header-text.js';
 import { upstreamHeaders } from '../upstream-headers.js';
 import type { CheckResponse, HeaderOption } from './check-protocol.js';
 import { structOf } from './proto-json.js';
@@ -40,7 +41,7 @@ function deniedResponse({ code, detail, challenge, decision }: RefusedRequest, r
         option('content-type', problemType),
         option('cache-control', 'no-store'),
         ...(challenge === undefined ? [] : [option('www-authenticate', challenge)]),
-        ...(decision === undefined ? [] : [option('x-verdict-decision-id', decision.decisionId)]),
+        ...(decision === undefined ? [] : [option(decisionIdHeader, decision.decisionId)]),
       ],
       body: JSON.stringify(problemOf(new VerdictError(code, detail), requestId)),
     },
